@@ -1,0 +1,268 @@
+"""The things TumorTrace talks about, as frozen records. Every room uses these words and no others."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+Laterality = Literal["L", "R", ""]
+Phase = Literal["unaided", "aided"]
+ModelStatus = Literal["candidate", "active", "withdrawn"]
+VoiFunction = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
+
+_VOI_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
+
+
+@dataclass(frozen=True)
+class Window:
+    """Grey levels chosen for display, in the units of `Image.pixels` (not rescaled units).
+
+    `function` is the DICOM VOI LUT function (PS3.3 C.11.2.1.2–3).
+    """
+
+    center: float
+    width: float
+    function: VoiFunction = "LINEAR"
+
+    def __post_init__(self) -> None:
+        if self.function not in _VOI_FUNCTIONS:
+            raise ValueError(f"window function must be one of {_VOI_FUNCTIONS}, not {self.function!r}")
+        if not (np.isfinite(self.center) and np.isfinite(self.width)) or self.width <= 0:
+            raise ValueError(f"window needs a finite centre and a positive width, not {self.center}/{self.width}")
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """Display brightness in [0, 1] (float32, same shape as `values`); 0 is black.
+
+        LINEAR with width 1 is a step, as PS3.3 C.11.2.1.2.1 defines it.
+        """
+        x = np.asarray(values, dtype=np.float32)
+        if self.function == "SIGMOID":
+            return (1.0 / (1.0 + np.exp(-4.0 * (x - self.center) / self.width))).astype(np.float32)
+        if self.function == "LINEAR_EXACT":
+            y = (x - self.center) / self.width + 0.5
+        elif self.width == 1:
+            y = (x > self.center - 0.5).astype(np.float32)
+        else:
+            y = (x - (self.center - 0.5)) / (self.width - 1.0) + 0.5
+        return np.clip(y, 0.0, 1.0).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Image:
+    """One 2-D picture of a study.
+
+    Intensity contract: `pixels` is uint8 or uint16 of shape (H, W), larger is brighter (MONOCHROME1 is inverted when
+    read), or uint8 RGB of shape (H, W, 3). `window` says how grey values are displayed; colour images have none.
+    `slope` and `intercept` turn a pixel into the modality's own unit: value = pixel * slope + intercept.
+    """
+
+    pixels: np.ndarray
+    window: Window | None = None
+    laterality: Laterality = ""
+    view: str = ""
+    frame: int = 0
+    spacing_mm: tuple[float, float] | None = None  # (row spacing, column spacing)
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    def __post_init__(self) -> None:
+        p = self.pixels
+        grey = p.ndim == 2 and p.dtype in (np.uint8, np.uint16)
+        colour = p.ndim == 3 and p.shape[2] == 3 and p.dtype == np.uint8
+        if not (grey or colour) or p.size == 0:
+            raise ValueError(f"pixels must be (H, W) uint8/uint16 or (H, W, 3) uint8, not {p.shape} {p.dtype}")
+        if grey and self.window is None:
+            raise ValueError("a grey image needs a window")
+        if colour and self.window is not None:
+            raise ValueError("a colour image has no window")
+
+    @property
+    def is_colour(self) -> bool:
+        """True for RGB pixels (H, W, 3)."""
+        return self.pixels.ndim == 3
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 (hex) of dtype, shape and pixel bytes: equal pictures have equal hashes, whatever file they came in."""
+        digest = hashlib.sha256(f"{self.pixels.dtype.str}{self.pixels.shape}".encode())
+        digest.update(np.ascontiguousarray(self.pixels))
+        return digest.hexdigest()
+
+
+def full_range_window(pixels: np.ndarray) -> Window:
+    """The window that shows every stored level: 0 is black, the dtype's maximum is white."""
+    top = float(np.iinfo(pixels.dtype).max)
+    return Window(center=top / 2, width=top, function="LINEAR_EXACT")
+
+
+@dataclass(frozen=True)
+class Study:
+    """What one reviewer reads as one case: one or more images of one patient.
+
+    `id` is a content hash (see `study_id`), so the same pictures of the same patient are the same study. `patient_id` is a
+    pseudonym or empty. `reference_standard` is a class name of `task` where the source states one; reviewers never see it.
+    `metadata` holds JSON-safe acquisition facts only, never a patient's name.
+    """
+
+    id: str
+    name: str
+    modality: str  # DICOM modality code: MR, MG, US, SM, XC …; empty when unknown
+    images: tuple[Image, ...]
+    patient_id: str = ""
+    task: str = ""
+    reference_standard: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.images:
+            raise ValueError("a study needs at least one image")
+
+
+def study_id(images: tuple[Image, ...], patient_id: str = "") -> str:
+    """Content hash (SHA-256, hex) of a study: its patient's pseudonym and its images' hashes, views and frames, in order."""
+    digest = hashlib.sha256(patient_id.encode())
+    for image in images:
+        digest.update(f"|{image.content_hash}|{image.laterality}|{image.view}|{image.frame}".encode())
+    return digest.hexdigest()
+
+
+class StudyRejected(Exception):
+    """A file cannot become a study. `reason` is one sentence for the user, `hint` says what to do."""
+
+    def __init__(self, reason: str, hint: str = "") -> None:
+        super().__init__(f"{reason} {hint}".strip())
+        self.reason, self.hint = reason, hint
+
+
+class Refused(ValueError):
+    """A checkpoint, dataset or setting that cannot be used, said in one sentence for the user."""
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A named threshold on the positive class's probability and where it was chosen (always on validation data)."""
+
+    name: str
+    threshold: float
+    chosen_on: str  # e.g. "val (n = 120)"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Probabilities of one model for one study.
+
+    `probabilities` maps class name -> probability of the study (mean over its images); `per_image` holds one such row per
+    image, shape (number of images, number of classes), float64, rows sum to 1.
+    """
+
+    study_id: str
+    model_version: str
+    task: str
+    probabilities: Mapping[str, float]
+    per_image: np.ndarray
+    predicted: str
+    operating_point: OperatingPoint | None
+    device: str
+    preprocessing: Mapping[str, Any]
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Heatmap:
+    """Attribution of one prediction for one image.
+
+    `values` are raw, never rescaled: float32 (h, w), at the method's own resolution, covering the whole image edge to edge.
+    `signed` is True where negative values speak against `target_class`. `parameters` are JSON-safe.
+    """
+
+    values: np.ndarray
+    method: str
+    target_class: str
+    layer: str
+    model_version: str
+    image_hash: str
+    signed: bool
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 2 or self.values.dtype != np.float32 or not np.isfinite(self.values).all():
+            raise ValueError(f"a heatmap is finite float32 (h, w), not {self.values.dtype} {self.values.shape}")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with the interval and the n that make it worth showing.
+
+    `value` is None where it is undefined; `reason` then says why. `low` and `high` bound the 95 % interval by `method`.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    method: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class EvaluationRun:
+    """One model scored once on one split of one dataset.
+
+    `labels` (N,) int are indices into `classes`; `probabilities` (N, C) float64; `metrics` maps name -> Estimate;
+    `history` is one mapping per training epoch; `provenance` names checkpoint, dataset fingerprint, preprocessing, versions.
+    """
+
+    id: str
+    model_version: str
+    model_name: str
+    task: str
+    classes: tuple[str, ...]
+    dataset: str
+    split: str
+    case_ids: tuple[str, ...]
+    patient_ids: tuple[str, ...]
+    labels: np.ndarray
+    probabilities: np.ndarray
+    operating_point: OperatingPoint | None
+    metrics: Mapping[str, Estimate]
+    history: tuple[Mapping[str, float], ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Review:
+    """One reviewer's assessment of one study in one phase.
+
+    `confidence` is 0–100 or None where the reviewer gave none; `heatmap_verdict` is yes, partly, no or empty;
+    `regions` are rectangles and points in image pixels: {"kind", "image", "points": [[x, y], …]}.
+    `client_token` makes a repeated save harmless; `supersedes` is the id of the review that this one corrects.
+    """
+
+    study_id: str
+    reviewer: str
+    phase: Phase
+    label: str
+    client_token: str
+    prediction_id: int | None = None
+    confidence: int | None = None
+    heatmap_verdict: str = ""
+    comment: str = ""
+    flagged: bool = False
+    regions: tuple[Mapping[str, Any], ...] = ()
+    seconds: float = 0.0
+    supersedes: int | None = None
+    id: int | None = None
+    created_at: str = ""  # ISO 8601, UTC
+
+    def __post_init__(self) -> None:
+        if self.phase not in ("unaided", "aided"):
+            raise ValueError(f"phase must be unaided or aided, not {self.phase!r}")
+        if self.confidence is not None and not 0 <= self.confidence <= 100:
+            raise ValueError(f"confidence must lie in 0–100, not {self.confidence}")
+        if not self.label:
+            raise ValueError("a review needs a class")
