@@ -152,6 +152,19 @@ class OperatingPoint:
 
 
 @dataclass(frozen=True)
+class Model:
+    """A registered checkpoint. `version` is the SHA-256 of its file; `card` is its JSON-safe model card."""
+
+    version: str
+    name: str
+    architecture: str
+    task: str
+    status: ModelStatus = "candidate"
+    card: Mapping[str, Any] = field(default_factory=dict)
+    created_at: str = ""  # ISO 8601, UTC
+
+
+@dataclass(frozen=True)
 class Prediction:
     """Probabilities of one model for one study.
 

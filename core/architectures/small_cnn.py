@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -16,7 +18,7 @@ class SmallCNN(nn.Module):
         super().__init__()
         widths = (1, 16, 32, 64, 96)
         blocks: list[nn.Module] = []
-        for i, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
+        for i, (before, after) in enumerate(pairwise(widths)):
             blocks += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
             if i < 3:
                 blocks.append(nn.MaxPool2d(2))

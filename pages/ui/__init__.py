@@ -1,0 +1,1 @@
+"""What pages share: cached resources, typed session keys, the viewer, identity."""
