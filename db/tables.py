@@ -1,0 +1,211 @@
+"""Every mapped class. A row never leaves `db`: the functions beside this module give records or tables of values."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, MetaData, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+def utc_now() -> str:
+    """This moment as ISO 8601 in UTC with milliseconds; such strings sort in time order."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+class Base(DeclarativeBase):
+    """Constraints have names, so that a later migration can address them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012  (SQLAlchemy reads it from the class)
+        str: Text(),
+        bytes: LargeBinary(),
+        dict[str, Any]: JSON(none_as_null=True),
+        list[Any]: JSON(none_as_null=True),
+    }
+
+
+class StudyRow(Base):
+    """One study. `number` counts arrivals, so that paging in order of arrival is exact."""
+
+    __tablename__ = "studies"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    modality: Mapped[str]
+    patient_id: Mapped[str]
+    task: Mapped[str]
+    created_at: Mapped[str] = mapped_column(default=utc_now)
+    reference_standard: Mapped[str | None]
+    facts: Mapped[dict[str, Any]] = mapped_column("metadata")  # `metadata` is SQLAlchemy's own attribute
+
+
+class ImageRow(Base):
+    """One image of a study; its pixels are a file named after `pixel_hash` (see `db.pixels`)."""
+
+    __tablename__ = "images"
+
+    study_id: Mapped[str] = mapped_column(ForeignKey("studies.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    pixel_hash: Mapped[str]
+    height: Mapped[int]
+    width: Mapped[int]
+    colour: Mapped[bool]
+    bits: Mapped[int]
+    window: Mapped[dict[str, Any] | None]
+    laterality: Mapped[str]
+    view: Mapped[str]
+    frame: Mapped[int]
+    spacing_mm: Mapped[list[Any] | None]
+    slope: Mapped[float]
+    intercept: Mapped[float]
+
+
+class ModelRow(Base):
+    """One registered checkpoint. `activation` is the audit entry that made it active, so the latest one is known exactly."""
+
+    __tablename__ = "models"
+    __table_args__ = (CheckConstraint("status IN ('candidate', 'active', 'withdrawn')", name="status"),)
+
+    version: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    architecture: Mapped[str]
+    task: Mapped[str]
+    status: Mapped[str]
+    activation: Mapped[int | None] = mapped_column(ForeignKey("audit.id"))
+    card: Mapped[dict[str, Any]]
+    created_at: Mapped[str]
+
+
+class PredictionRow(Base):
+    """One model's prediction for one study on one device."""
+
+    __tablename__ = "predictions"
+    __table_args__ = (UniqueConstraint("study_id", "model_version", "device"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[str] = mapped_column(ForeignKey("studies.id"))
+    model_version: Mapped[str] = mapped_column(ForeignKey("models.version"), index=True)
+    task: Mapped[str]
+    predicted: Mapped[str]
+    device: Mapped[str]
+    requested_by: Mapped[str]
+    created_at: Mapped[str] = mapped_column(default=utc_now)
+    probabilities: Mapped[dict[str, Any]]
+    per_image: Mapped[list[Any]]
+    operating_point: Mapped[dict[str, Any] | None]
+    preprocessing: Mapped[dict[str, Any]]
+    versions: Mapped[dict[str, Any]]
+
+
+class ReviewRow(Base):
+    """One review; triggers refuse to change or delete it. Reviews of one study, reviewer and phase form one chain."""
+
+    __tablename__ = "reviews"
+    __table_args__ = (
+        CheckConstraint("phase IN ('unaided', 'aided')", name="phase"),
+        # Holds all that a worklist asks of a review, so that the table itself is not touched.
+        Index("ix_reviews_reading", "reviewer", "study_id", "phase", "id", "flagged"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[str] = mapped_column(ForeignKey("studies.id"))
+    reviewer: Mapped[str]
+    phase: Mapped[str]
+    label: Mapped[str]
+    client_token: Mapped[str] = mapped_column(unique=True)
+    prediction_id: Mapped[int | None] = mapped_column(ForeignKey("predictions.id"), index=True)
+    confidence: Mapped[int | None]
+    heatmap_verdict: Mapped[str]
+    flagged: Mapped[bool]
+    seconds: Mapped[float]
+    supersedes: Mapped[int | None] = mapped_column(ForeignKey("reviews.id"), unique=True)
+    created_at: Mapped[str]
+    comment: Mapped[str]
+    regions: Mapped[list[Any]]
+
+
+# A chain has one beginning, whatever two writers try at once.
+Index(
+    "uq_reviews_first",
+    ReviewRow.study_id,
+    ReviewRow.reviewer,
+    ReviewRow.phase,
+    unique=True,
+    sqlite_where=ReviewRow.supersedes.is_(None),
+    postgresql_where=ReviewRow.supersedes.is_(None),
+)
+
+
+class DraftRow(Base):
+    """A reviewer's unsaved answers for one study."""
+
+    __tablename__ = "drafts"
+
+    study_id: Mapped[str] = mapped_column(ForeignKey("studies.id"), primary_key=True)
+    reviewer: Mapped[str] = mapped_column(primary_key=True)
+    values: Mapped[dict[str, Any]]
+    updated_at: Mapped[str] = mapped_column(default=utc_now, onupdate=utc_now)
+
+
+class RunRow(Base):
+    """One evaluation run. Its model need not be registered: predictions made elsewhere are welcome."""
+
+    __tablename__ = "runs"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True)
+    model_version: Mapped[str] = mapped_column(index=True)
+    model_name: Mapped[str]
+    task: Mapped[str]
+    dataset: Mapped[str]
+    split: Mapped[str]
+    n: Mapped[int]
+    created_at: Mapped[str] = mapped_column(default=utc_now)
+    classes: Mapped[list[Any]]
+    operating_point: Mapped[dict[str, Any] | None]
+    metrics: Mapped[dict[str, Any]]
+    history: Mapped[list[Any]]
+    provenance: Mapped[dict[str, Any]]
+    predictions: Mapped[bytes]  # Parquet; last, so that SQLite reads a run's facts without it
+
+
+class UserRow(Base):
+    """Someone who signs in. `key` is the name without case."""
+
+    __tablename__ = "users"
+    __table_args__ = (CheckConstraint("role IN ('reviewer', 'lead')", name="role"),)
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    role: Mapped[str]
+    created_at: Mapped[str] = mapped_column(default=utc_now)
+
+
+class AuditRow(Base):
+    """One line of the audit log; triggers refuse to change or delete it. `hash` covers the line and `previous`."""
+
+    __tablename__ = "audit"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    created_at: Mapped[str]
+    actor: Mapped[str]
+    action: Mapped[str]
+    subject: Mapped[str]
+    details: Mapped[str]  # canonical JSON, kept as text because its very bytes are hashed
+    previous: Mapped[str] = mapped_column(unique=True)
+    hash: Mapped[str]
