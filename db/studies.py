@@ -1,0 +1,296 @@
+"""Studies, and the worklist that a reviewer reads them from.
+
+Nothing here knows a model's result: neither order nor filter of the worklist can give one away before the reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+import pandas as pd
+from sqlalchemy import ColumnElement, case, exists, false, func, select, true, tuple_
+from sqlalchemy.orm import Session
+
+from core.records import Image, Study, Window
+from db.frames import frame
+from db.pixels import load_pixels, put_pixels
+from db.tables import DraftRow, ImageRow, ReviewRow, StudyRow
+
+Status = Literal["unread", "draft", "flagged", "done"]
+Sort = Literal["newest", "oldest", "name"]
+Protocol = Literal["unaided-then-aided", "aided"]
+
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+
+@dataclass(frozen=True)
+class ImageSummary:
+    """An image without its pixels: height and width in pixels, `bits` (8 or 16) per sample, the rest as `Image` has it."""
+
+    pixel_hash: str
+    height: int
+    width: int
+    colour: bool
+    bits: int
+    window: Window | None
+    laterality: str
+    view: str
+    frame: int
+    spacing_mm: tuple[float, float] | None
+    slope: float
+    intercept: float
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the pixels: (H, W), or (H, W, 3) for colour."""
+        return (self.height, self.width, 3) if self.colour else (self.height, self.width)
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    """A study without pixels and without its reference standard: what a page may show to a reviewer."""
+
+    id: str
+    name: str
+    modality: str
+    task: str
+    patient_id: str
+    metadata: Mapping[str, Any]
+    created_at: str
+    images: tuple[ImageSummary, ...]
+
+
+@dataclass(frozen=True)
+class WorklistQuery:
+    """Which studies, in what order, as one reviewer sees them. Empty strings mean any; `search` looks in name and patient.
+
+    Under the protocol `aided` an unaided review is no step of the reading: such a study counts as unread.
+    """
+
+    reviewer: str
+    status: Status | Literal[""] = ""
+    search: str = ""
+    task: str = ""
+    sort: Sort = "oldest"
+    limit: int = 50
+    offset: int = 0
+    protocol: Protocol = "unaided-then-aided"
+
+    def __post_init__(self) -> None:
+        if self.status not in ("", *STATUSES):
+            raise ValueError(f"status must be empty or one of {STATUSES}, not {self.status!r}")
+        if self.sort not in get_args(Sort) or self.protocol not in get_args(Protocol):
+            raise ValueError(f"unknown sort or protocol: {self.sort!r}, {self.protocol!r}")
+        if self.limit < 0 or self.offset < 0:
+            raise ValueError(f"limit and offset must not be negative: {self.limit}, {self.offset}")
+
+
+def add_study(session: Session, study: Study) -> bool:
+    """Keep a study, its pixels first; False when it was there already.
+
+    To keep the write transaction short, call `db.pixels.put_all(study.images)` before opening it.
+    Raises `StoreError` when the disk fails.
+    """
+    hashes = [put_pixels(image) for image in study.images]
+    if session.scalar(select(StudyRow.number).where(StudyRow.id == study.id)) is not None:
+        return False
+    session.add(
+        StudyRow(
+            id=study.id,
+            name=study.name,
+            modality=study.modality,
+            patient_id=study.patient_id,
+            task=study.task,
+            reference_standard=study.reference_standard,
+            facts=dict(study.metadata),
+        )
+    )
+    session.flush()  # the images refer to it
+    rows = zip(study.images, hashes, strict=True)
+    session.add_all(_image_row(study.id, position, image, key) for position, (image, key) in enumerate(rows))
+    session.flush()
+    return True
+
+
+def count_studies(session: Session) -> int:
+    """How many studies the store holds."""
+    return session.scalar(select(func.count()).select_from(StudyRow)) or 0
+
+
+def get_study(session: Session, study_id: str) -> Study | None:
+    """The study with all its pixels, or None. Raises `StoreError` when pixels are missing or damaged."""
+    summary = get_study_summary(session, study_id)
+    if summary is None:
+        return None
+    return Study(
+        id=summary.id,
+        name=summary.name,
+        modality=summary.modality,
+        images=tuple(load_image(image) for image in summary.images),
+        patient_id=summary.patient_id,
+        task=summary.task,
+        reference_standard=reference_standard(session, study_id),
+        metadata=summary.metadata,
+    )
+
+
+def get_study_summary(session: Session, study_id: str) -> StudySummary | None:
+    """The study without pixels and reference standard, or None."""
+    row = session.scalar(select(StudyRow).where(StudyRow.id == study_id))
+    if row is None:
+        return None
+    images = session.scalars(select(ImageRow).where(ImageRow.study_id == study_id).order_by(ImageRow.position))
+    return StudySummary(
+        row.id, row.name, row.modality, row.task, row.patient_id, row.facts, row.created_at,
+        tuple(_image_summary(image) for image in images),
+    )  # fmt: skip
+
+
+def reference_standard(session: Session, study_id: str) -> str | None:
+    """The class that the study's source states, or None. Not for a reviewer's eyes."""
+    return session.scalar(select(StudyRow.reference_standard).where(StudyRow.id == study_id))
+
+
+def load_image(summary: ImageSummary) -> Image:
+    """The image with its pixels. Raises `StoreError` when they are missing or damaged."""
+    return Image(
+        pixels=load_pixels(summary.pixel_hash, summary.shape, f"uint{summary.bits}"),
+        window=summary.window,
+        laterality=summary.laterality,  # type: ignore[arg-type]
+        view=summary.view,
+        frame=summary.frame,
+        spacing_mm=summary.spacing_mm,
+        slope=summary.slope,
+        intercept=summary.intercept,
+    )
+
+
+def list_worklist(session: Session, query: WorklistQuery) -> pd.DataFrame:
+    """One page of the worklist: id, name, task, modality, patient_id, images (their number), created_at, status."""
+    images = select(func.count()).where(ImageRow.study_id == StudyRow.id).scalar_subquery()
+    columns = (
+        StudyRow.id, StudyRow.name, StudyRow.task, StudyRow.modality, StudyRow.patient_id,
+        images.label("images"), StudyRow.created_at, _status(query.reviewer, query.protocol).label("status"),
+    )  # fmt: skip
+    keys, downwards = _order(query)
+    page = select(*columns).where(*_filters(query)).order_by(*(key.desc() if downwards else key for key in keys))
+    return frame(session, page.limit(query.limit).offset(query.offset))
+
+
+def count_worklist(session: Session, query: WorklistQuery) -> int:
+    """How many studies the query finds on all its pages."""
+    return session.scalar(select(func.count()).select_from(StudyRow).where(*_filters(query))) or 0
+
+
+def count_statuses(
+    session: Session, reviewer: str, task: str = "", *, protocol: Protocol = "unaided-then-aided"
+) -> dict[Status, int]:
+    """How many studies (of that task) are unread, draft, flagged and done for this reviewer; every status is there."""
+    status = _status(reviewer, protocol).label("status")
+    tasks = (StudyRow.task == task,) if task else ()
+    counted = dict(session.execute(select(status, func.count()).where(*tasks).group_by(status)).tuples().all())
+    return {name: counted.get(name, 0) for name in STATUSES}
+
+
+def neighbours(session: Session, query: WorklistQuery, study_id: str) -> tuple[str | None, str | None]:
+    """Ids of the studies before and after this one in the query's order and filter, None at either end.
+
+    The study itself need not match the filter (any more): its place in the order counts. (None, None) for an unknown one.
+    """
+    return _beside(session, query, study_id, forwards=False), _beside(session, query, study_id, forwards=True)
+
+
+def next_unread(session: Session, query: WorklistQuery, study_id: str = "") -> str | None:
+    """The unread study after this one in the query's order, else the first of all but this one, else None.
+
+    The query's own status is set aside.
+    """
+    filters = [*_filters(query, status="unread"), StudyRow.id != study_id]
+    keys, downwards = _order(query)
+    here = session.execute(select(*keys).where(StudyRow.id == study_id)).one_or_none()
+    order = [key.desc() if downwards else key for key in keys]
+    if here is not None:
+        beyond = tuple_(*keys) < tuple(here) if downwards else tuple_(*keys) > tuple(here)
+        found = session.scalar(select(StudyRow.id).where(*filters, beyond).order_by(*order).limit(1))
+        if found is not None:
+            return found
+    return session.scalar(select(StudyRow.id).where(*filters).order_by(*order).limit(1))
+
+
+def _beside(session: Session, query: WorklistQuery, study_id: str, *, forwards: bool) -> str | None:
+    keys, downwards = _order(query)
+    here = session.execute(select(*keys).where(StudyRow.id == study_id)).one_or_none()
+    if here is None:
+        return None
+    if downwards == forwards:
+        beyond, order = tuple_(*keys) < tuple(here), [key.desc() for key in keys]
+    else:
+        beyond, order = tuple_(*keys) > tuple(here), list(keys)
+    return session.scalar(select(StudyRow.id).where(*_filters(query), beyond).order_by(*order).limit(1))
+
+
+def _order(query: WorklistQuery) -> tuple[tuple[ColumnElement[Any], ...], bool]:
+    """Sort keys, which no two studies share, and whether they descend."""
+    if query.sort == "name":
+        return (func.lower(StudyRow.name), StudyRow.number), False
+    return (StudyRow.number,), query.sort == "newest"
+
+
+def _filters(query: WorklistQuery, status: str | None = None) -> list[ColumnElement[bool]]:
+    filters: list[ColumnElement[bool]] = []
+    status = query.status if status is None else status
+    if query.task:
+        filters.append(StudyRow.task == query.task)
+    if words := query.search.strip():
+        filters.append(
+            StudyRow.name.icontains(words, autoescape=True) | StudyRow.patient_id.icontains(words, autoescape=True)
+        )
+    if status:
+        filters.append(_status(query.reviewer, query.protocol) == status)
+    return filters
+
+
+def _status(reviewer: str, protocol: str) -> ColumnElement[str]:
+    """SQL for a study's status: by the newest aided review if there is one, else by what was begun."""
+    mine = (ReviewRow.study_id == StudyRow.id, ReviewRow.reviewer == reviewer)
+    aided = select(ReviewRow.flagged).where(*mine, ReviewRow.phase == "aided").order_by(ReviewRow.id.desc()).limit(1)
+    begun = exists().where(DraftRow.study_id == StudyRow.id, DraftRow.reviewer == reviewer)
+    if protocol == "unaided-then-aided":
+        begun = begun | exists().where(*mine, ReviewRow.phase == "unaided")
+    return case(
+        (true(), "flagged"), (false(), "done"),
+        value=aided.correlate(StudyRow).scalar_subquery(),
+        else_=case((begun, "draft"), else_="unread"),
+    )  # fmt: skip
+
+
+def _image_row(study_id: str, position: int, image: Image, pixel_hash: str) -> ImageRow:
+    height, width = image.pixels.shape[:2]
+    return ImageRow(
+        study_id=study_id,
+        position=position,
+        pixel_hash=pixel_hash,
+        height=height,
+        width=width,
+        colour=image.is_colour,
+        bits=8 * image.pixels.dtype.itemsize,
+        window=None if image.window is None else asdict(image.window),
+        laterality=image.laterality,
+        view=image.view,
+        frame=image.frame,
+        spacing_mm=None if image.spacing_mm is None else list(image.spacing_mm),
+        slope=image.slope,
+        intercept=image.intercept,
+    )
+
+
+def _image_summary(row: ImageRow) -> ImageSummary:
+    return ImageSummary(
+        row.pixel_hash, row.height, row.width, row.colour, row.bits,
+        None if row.window is None else Window(**row.window),
+        row.laterality, row.view, row.frame,
+        None if row.spacing_mm is None else (row.spacing_mm[0], row.spacing_mm[1]),
+        row.slope, row.intercept,
+    )  # fmt: skip
