@@ -1,0 +1,211 @@
+"""Reviews, only ever added, and the drafts that precede them.
+
+Reviews of one study by one reviewer in one phase form a chain: each supersedes the one before, the last one is current.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy.orm import Session, aliased
+
+from core.records import Phase, Refused, Review
+from db.audit import add_entry, canonical
+from db.frames import frame
+from db.tables import DraftRow, ModelRow, PredictionRow, ReviewRow, StudyRow, utc_now
+
+
+@dataclass(frozen=True)
+class ReviewQuery:
+    """Which reviews. Empty strings mean any; `since` is an ISO 8601 moment or date; `limit` None means all."""
+
+    reviewer: str = ""
+    model_version: str = ""
+    task: str = ""
+    phase: str = ""
+    since: str = ""
+    current_only: bool = True
+    limit: int | None = None
+    offset: int = 0
+
+
+def add_review(session: Session, review: Review) -> Review:
+    """Add a review, superseding the reviewer's current one of the same study and phase, and give it with id and time.
+
+    The same review with the same `client_token` again gives the stored one. `ValueError` for an empty token or one that
+    another review has; `Refused` for an unaided review once an aided one exists. An aided review removes the draft.
+    """
+    if not review.client_token:
+        raise ValueError("a review needs a client_token")
+    stored = session.scalar(select(ReviewRow).where(ReviewRow.client_token == review.client_token))
+    if stored is not None:
+        return _same(_record(stored), review)
+    reading = (review.study_id, review.reviewer)
+    if review.phase == "unaided" and latest_review(session, *reading, "aided") is not None:
+        raise Refused("The aided review of this study is saved already, so the unaided one can no longer change.")
+    current = latest_review(session, *reading, review.phase)
+    supersedes = None if current is None else current.id
+    row = ReviewRow(**_values(replace(review, supersedes=supersedes, id=None, created_at=utc_now())))
+    session.add(row)
+    session.flush()
+    if review.phase == "aided":
+        delete_draft(session, *reading)
+    saved = _record(row)
+    details = {"review": saved.id, "phase": saved.phase, "sha256": fingerprint(saved)}
+    add_entry(session, saved.reviewer, "review.add", f"study:{saved.study_id}", details)
+    return saved
+
+
+def fingerprint(review: Review) -> str:
+    """SHA-256 (hex) of everything a review says. The audit log holds it, so that an altered review can be told."""
+    return hashlib.sha256(canonical(asdict(review)).encode()).hexdigest()
+
+
+def latest_review(session: Session, study_id: str, reviewer: str, phase: Phase) -> Review | None:
+    """The reviewer's current review of that study in that phase, or None."""
+    query = select(ReviewRow).where(
+        ReviewRow.study_id == study_id, ReviewRow.reviewer == reviewer, ReviewRow.phase == phase
+    )
+    row = session.scalar(query.order_by(ReviewRow.id.desc()).limit(1))
+    return None if row is None else _record(row)
+
+
+def review_history(session: Session, study_id: str, reviewer: str) -> list[Review]:
+    """All reviews of that study by that reviewer, both phases, oldest first."""
+    query = select(ReviewRow).where(ReviewRow.study_id == study_id, ReviewRow.reviewer == reviewer)
+    return [_record(row) for row in session.scalars(query.order_by(ReviewRow.id))]
+
+
+def list_reviews(session: Session, query: ReviewQuery) -> pd.DataFrame:
+    """Reviews, newest first, with what they are about.
+
+    Columns: id, created_at, study_id, study (name), task, reviewer, phase, label, predicted, agrees (label = predicted; NA
+    without a prediction), confidence, heatmap_verdict, flagged, comment, seconds, model_name, model_version, supersedes.
+    """
+    return frame(session, _page(_joined(*_COLUMNS), query))
+
+
+def count_reviews(session: Session, query: ReviewQuery) -> int:
+    """How many reviews the query finds on all its pages."""
+    return session.scalar(_joined(func.count()).where(*_filters(query))) or 0
+
+
+def list_disagreements(session: Session, query: ReviewQuery) -> pd.DataFrame:
+    """As `list_reviews`, only those whose label is not the predicted class."""
+    return frame(session, _page(_joined(*_COLUMNS).where(_DISAGREES), query))
+
+
+def count_disagreements(session: Session, query: ReviewQuery) -> int:
+    """How many disagreements the query finds on all its pages."""
+    return session.scalar(_joined(func.count()).where(_DISAGREES, *_filters(query))) or 0
+
+
+def agreement_counts(session: Session, query: ReviewQuery) -> pd.DataFrame:
+    """Reviews with a prediction, counted: model_version, model_name, task, reviewer, predicted, label, n.
+
+    The query's limit and offset are set aside.
+    """
+    groups = (
+        PredictionRow.model_version, ModelRow.name.label("model_name"), StudyRow.task,
+        ReviewRow.reviewer, PredictionRow.predicted, ReviewRow.label,
+    )  # fmt: skip
+    counts = _joined(*groups, func.count().label("n")).where(PredictionRow.id.is_not(None), *_filters(query))
+    return frame(session, counts.group_by(*groups).order_by(*groups))
+
+
+def save_draft(session: Session, study_id: str, reviewer: str, values: Mapping[str, Any]) -> None:
+    """Keep a reviewer's answers so far, in place of earlier ones. `values` are JSON-safe."""
+    session.merge(DraftRow(study_id=study_id, reviewer=reviewer, values=dict(values), updated_at=utc_now()))
+    session.flush()
+
+
+def get_draft(session: Session, study_id: str, reviewer: str) -> dict[str, Any] | None:
+    """The answers kept last, or None."""
+    row = session.get(DraftRow, (study_id, reviewer))
+    return None if row is None else dict(row.values)
+
+
+def delete_draft(session: Session, study_id: str, reviewer: str) -> None:
+    """Forget the answers kept; harmless when there are none."""
+    row = session.get(DraftRow, (study_id, reviewer))
+    if row is not None:
+        session.delete(row)
+        session.flush()
+
+
+_DISAGREES = ReviewRow.label != PredictionRow.predicted
+_COLUMNS = (
+    ReviewRow.id,
+    ReviewRow.created_at,
+    ReviewRow.study_id,
+    StudyRow.name.label("study"),
+    StudyRow.task,
+    ReviewRow.reviewer,
+    ReviewRow.phase,
+    ReviewRow.label,
+    PredictionRow.predicted,
+    (ReviewRow.label == PredictionRow.predicted).label("agrees"),
+    ReviewRow.confidence,
+    ReviewRow.heatmap_verdict,
+    ReviewRow.flagged,
+    ReviewRow.comment,
+    ReviewRow.seconds,
+    ModelRow.name.label("model_name"),
+    PredictionRow.model_version,
+    ReviewRow.supersedes,
+)
+
+
+def _joined(*columns: ColumnElement[Any] | Any) -> Select[Any]:
+    return (
+        select(*columns)
+        .select_from(ReviewRow)
+        .join(StudyRow, ReviewRow.study_id == StudyRow.id)
+        .outerjoin(PredictionRow, ReviewRow.prediction_id == PredictionRow.id)
+        .outerjoin(ModelRow, PredictionRow.model_version == ModelRow.version)
+    )
+
+
+def _page(rows: Select[Any], query: ReviewQuery) -> Select[Any]:
+    ordered = rows.where(*_filters(query)).order_by(ReviewRow.id.desc())
+    return ordered.limit(query.limit).offset(query.offset)
+
+
+def _filters(query: ReviewQuery) -> list[ColumnElement[bool]]:
+    wanted = (
+        (ReviewRow.reviewer, query.reviewer),
+        (PredictionRow.model_version, query.model_version),
+        (StudyRow.task, query.task),
+        (ReviewRow.phase, query.phase),
+    )
+    filters = [column == value for column, value in wanted if value]
+    if query.since:
+        filters.append(ReviewRow.created_at >= query.since)
+    if query.current_only:
+        later = aliased(ReviewRow)
+        filters.append(~select(later.id).where(later.supersedes == ReviewRow.id).exists())
+    return filters
+
+
+def _same(stored: Review, review: Review) -> Review:
+    """`stored`, if `review` says the same; time spent may differ, since a repeated save comes later."""
+    as_stored = replace(
+        review, id=stored.id, created_at=stored.created_at, supersedes=stored.supersedes, seconds=stored.seconds
+    )
+    if canonical(asdict(as_stored)) != canonical(asdict(stored)):
+        raise ValueError("this client_token belongs to another review")
+    return stored
+
+
+def _values(review: Review) -> dict[str, Any]:
+    return {**asdict(review), "regions": [dict(region) for region in review.regions]}
+
+
+def _record(row: ReviewRow) -> Review:
+    values = {column.key: getattr(row, column.key) for column in ReviewRow.__table__.columns}
+    return Review(**{**values, "regions": tuple(row.regions)})
