@@ -15,7 +15,7 @@ from torch import nn
 
 from core.architectures import get_architecture
 from core.preprocess import Preprocessing
-from core.records import OperatingPoint, Refused
+from core.records import Model, OperatingPoint, Refused
 from core.tasks import get_task
 
 FORMAT = 1
@@ -122,6 +122,25 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise Refused(f"{path.name} is damaged: {e}.") from e
     _check_meaning(checkpoint)
     return checkpoint
+
+
+def model_record(checkpoint: Checkpoint, name: str) -> Model:
+    """The checkpoint as a `Model` to register, a candidate; its card says what the file says of itself."""
+    spec, point, made = checkpoint.preprocessing, checkpoint.operating_point, checkpoint.provenance
+    card = {
+        "Task": get_task(checkpoint.task).title,
+        "Classes, in output order": ", ".join(checkpoint.classes),
+        "Architecture": checkpoint.architecture,
+        "Input": f"{spec.size[0]} × {spec.size[1]} pixels, {spec.channels} channel(s)",
+        "Operating point": f"{point.name}, {point.threshold:.4f}, chosen on {point.chosen_on}" if point else "none",
+        "Trained on": made.get("dataset", "not stated"),
+        "Dataset fingerprint": made.get("fingerprint", "not stated"),
+        "Recipe": made.get("recipe", "not stated"),
+        "Epochs": len(checkpoint.history),
+        "Version (SHA-256)": checkpoint.version,
+        "Intended use": "Research use, not for diagnosis.",
+    }
+    return Model(version=checkpoint.version, name=name, architecture=checkpoint.architecture, task=checkpoint.task, card=card)
 
 
 def _check_meaning(checkpoint: Checkpoint) -> None:

@@ -1,0 +1,210 @@
+"""`python -m core train | evaluate | predict | explain | phantom`: the science from a terminal, without a database."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from core.progress import Bar
+from core.records import Prediction, Refused, Study, StudyRejected
+from core.tasks import TASKS
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 when all went well, 1 when something was refused (one sentence on standard error)."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except (Refused, StudyRejected) as problem:
+        print(f"Refused: {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m core", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        return sub
+
+    train = command("train", _train, "Train an architecture on a dataset: checkpoint.pt, config.json and history.csv.")
+    train.add_argument("--data", type=Path, required=True, help="a folder tree split/Class/Patient/file, or a MedMNIST NPZ")
+    train.add_argument("--task", required=True, choices=list(TASKS), help="the classification problem")
+    train.add_argument("--architecture", required=True, help="resnet18, resnet50, vgg16, small-cnn …")
+    train.add_argument("--recipe", default="default", help="a recipe of core/recipes (default: %(default)s)")
+    train.add_argument("--epochs", type=int, help="instead of the recipe's number")
+    train.add_argument("--size", type=int, help="input edge in pixels, instead of the recipe's or architecture's")
+    train.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation (default: %(default)s)")
+    train.add_argument("--weights", type=Path, help="local file with ImageNet weights to start from")
+    train.add_argument("--out", type=Path, required=True, help="the run folder to write")
+    train.add_argument("--json", action="store_true", help="print the result as JSON")
+
+    evaluate = command("evaluate", _evaluate, "Score a checkpoint on one split: run.json and predictions.csv.")
+    evaluate.add_argument("checkpoint", type=Path)
+    evaluate.add_argument("--data", type=Path, required=True, help="the dataset, as for train")
+    evaluate.add_argument("--split", default="test", choices=["train", "val", "test"], help="(default: %(default)s)")
+    evaluate.add_argument("--out", type=Path, required=True, help="the run folder to write")
+    evaluate.add_argument("--json", action="store_true", help="print the metrics as JSON")
+
+    predict = command("predict", _predict, "Predict files: the probability of each class.")
+    predict.add_argument("checkpoint", type=Path)
+    predict.add_argument("files", type=Path, nargs="+", metavar="FILE", help="PNG, JPEG, TIFF, DICOM, NPZ, ZIP or a folder")
+    predict.add_argument("--json", action="store_true", help="one JSON object per line and file")
+
+    explain = command("explain", _explain, "Make the heatmap of one file's prediction.")
+    explain.add_argument("checkpoint", type=Path)
+    explain.add_argument("file", type=Path, metavar="FILE")
+    explain.add_argument("--method", default="gradcam", help="gradcam, integrated-gradients, occlusion or lime")
+    explain.add_argument("--class", dest="target", help="class to explain (default: the predicted one)")
+    explain.add_argument("--image", type=int, default=1, help="which image of the study, from 1 (default: %(default)s)")
+    explain.add_argument("--out", type=Path, required=True, help="heatmap file (.npz) with raw values and provenance")
+    explain.add_argument("--png", type=Path, help="also write the image with the heatmap over it")
+    explain.add_argument("--json", action="store_true", help="print what was written as JSON")
+
+    phantom = command("phantom", _phantom, "Make simulated breast-MRI phantoms as DICOM, with lesion masks.")
+    phantom.add_argument("--out", type=Path, required=True, help="the folder to write")
+    for split, number in (("train", 200), ("val", 50), ("test", 50)):
+        phantom.add_argument(f"--{split}", type=int, default=number, help="patients (default: %(default)s)")
+    phantom.add_argument("--size", type=int, default=192, help="image edge in pixels (default: %(default)s)")
+    phantom.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    return parser
+
+
+def _train(options: argparse.Namespace) -> int:
+    from core.recipes import load_recipe
+    from core.training import TrainingJob, train
+
+    job = TrainingJob(
+        data=options.data,
+        task=options.task,
+        architecture=options.architecture,
+        recipe=load_recipe(options.recipe),
+        out=options.out,
+        epochs=options.epochs,
+        seed=options.seed,
+        size=options.size,
+        weights=options.weights,
+    )
+    bar = Bar()
+    checkpoint = train(job, progress=lambda p: bar(p.fraction, p.text))
+    config = json.loads((options.out / "config.json").read_text())
+    if options.json:
+        print(json.dumps({"checkpoint": str(checkpoint), **config}))
+    else:
+        print(f"Wrote {checkpoint}, config.json and history.csv.")
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from core.evaluation import evaluate
+
+    bar = Bar()
+    run = evaluate(
+        options.checkpoint, options.data, options.split, options.out,
+        progress=lambda done, total, text: bar(done / max(total, 1), text),
+    )  # fmt: skip
+    if options.json:
+        print(json.dumps({"out": str(options.out), "metrics": run["metrics"]}))
+        return 0
+    for name, m in run["metrics"].items():
+        shown = m.get("reason") if m["value"] is None else f"{m['value']:.4f} ({m['low']:.4f}–{m['high']:.4f})"
+        print(f"{name:20} {shown}  n = {m['n']}")
+    print(f"Wrote {options.out / 'run.json'} and predictions.csv.")
+    return 0
+
+
+def _studies(path: Path, task: str) -> Iterator[tuple[str, Study | StudyRejected]]:
+    """Every study in a file or folder, or the reason why there is none, with the name to call it by."""
+    from core.reading import read_paths
+
+    for outcome in read_paths([path], task=task):
+        name = str(path) if path.is_file() and outcome.name == path.name else f"{path} › {outcome.name}"
+        if outcome.rejected:
+            yield name, outcome.rejected
+        for study in outcome.studies:
+            yield (name if len(outcome.studies) == 1 else f"{name} › {study.name}"), study
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from core import settings
+    from core.checkpoint import load_checkpoint
+    from core.predict import predict_with
+
+    checkpoint, device = load_checkpoint(options.checkpoint), settings.device()
+    module, refused = checkpoint.module(device), 0
+    for path in options.files:
+        for name, study in _studies(path, checkpoint.task):
+            try:
+                if isinstance(study, StudyRejected):
+                    raise study
+                result: Prediction | Exception = predict_with(checkpoint, module, study, device)
+            except (Refused, StudyRejected) as problem:
+                refused, result = refused + 1, problem
+            _print_prediction(name, result, checkpoint.version, options.json)
+    return 1 if refused else 0
+
+
+def _print_prediction(name: str, result: Prediction | Exception, version: str, as_json: bool) -> None:
+    if isinstance(result, Exception):
+        line = json.dumps({"file": name, "refused": str(result)}) if as_json else f"{name}: refused. {result}"
+    elif as_json:
+        fields = {"probabilities": dict(result.probabilities), "predicted": result.predicted}
+        line = json.dumps({"file": name, "model": version, **fields})
+    else:
+        shown = ", ".join(f"{label} {p:.4f}" for label, p in result.probabilities.items())
+        line = f"{name}: {result.predicted} ({shown})"
+    print(line, flush=True)
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from core import settings
+    from core.checkpoint import load_checkpoint
+    from core.explain import METHODS, Request, explain, overlay_png, save_heatmap
+    from core.predict import predict_with
+
+    if options.method not in METHODS:
+        raise Refused(f"There is no method '{options.method}'; there are {', '.join(METHODS)}.")
+    checkpoint, device = load_checkpoint(options.checkpoint), settings.device()
+    name, study = next(_studies(options.file, checkpoint.task), (str(options.file), None))
+    if not isinstance(study, Study):
+        raise study or Refused(f"{name} holds no image.")
+    if not 1 <= options.image <= len(study.images):
+        raise Refused(f"{name} has {len(study.images)} image(s); --image {options.image} is not one of them.")
+    target = options.target or predict_with(checkpoint, checkpoint.module(device), study, device).predicted
+    request = Request(method=options.method, target_class=target)
+    bar = Bar()
+    image = study.images[options.image - 1]
+    heatmap = explain(checkpoint, image, request, device=device, progress=lambda f: bar(f, options.method))
+    save_heatmap(heatmap, options.out)
+    if options.png:
+        options.png.write_bytes(overlay_png(image, heatmap))
+    facts = {"file": name, "method": heatmap.method, "class": target, "layer": heatmap.layer, "shape": list(heatmap.values.shape)}
+    text = f"Wrote {options.out}: {heatmap.method} of {target}, {heatmap.values.shape[0]} × {heatmap.values.shape[1]}."
+    print(json.dumps({**facts, "model": heatmap.model_version, "out": str(options.out)}) if options.json else text)
+    return 0
+
+
+def _phantom(options: argparse.Namespace) -> int:
+    from core.datasets.phantom import write_phantoms
+
+    bar = Bar()
+    patients = {"train": options.train, "val": options.val, "test": options.test}
+    count = write_phantoms(
+        options.out, patients=patients, seed=options.seed, size=options.size,
+        progress=lambda done, total: bar(done / total, f"{done} of {total} phantoms"),
+    )  # fmt: skip
+    print(f"Wrote {count} simulated patients to {options.out}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
