@@ -1,0 +1,219 @@
+"""`python -m db init | demo | ingest | import | export | user | backup`: the store from a terminal. It composes core and db."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from core.records import Refused, StudyRejected
+from core.tasks import TASKS
+from db import engine as store
+from db.engine import StoreError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 when all went well, 1 when something was refused (one sentence on standard error)."""
+    options = _parser().parse_args(arguments)
+    try:
+        store.init()
+        return options.run(options)
+    except (Refused, StudyRejected, StoreError) as problem:
+        print(f"Refused: {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped. What was stored stays; the command can be repeated.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m db", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        sub.add_argument("--json", action="store_true", help="print results as JSON")
+        return sub
+
+    command("init", _init, "Create the store, or bring an older one up to date.")
+    demo = command("demo", _demo, "Make the demo: phantoms, two trained models, their evaluation runs and a worklist.")
+    demo.add_argument(
+        "--if-empty", action="store_true", help="do nothing, without complaint, where the store holds anything"
+    )
+    demo.add_argument(
+        "--patients", type=int, help="training patients, for a quick try (default: the demo's own number)"
+    )
+    ingest = command(
+        "ingest", _ingest, "Store evaluation runs and register their models. Repeating it doubles nothing."
+    )
+    ingest.add_argument(
+        "run_dirs", type=Path, nargs="+", metavar="RUN_DIR", help="a folder with run.json and predictions.csv"
+    )
+    ingest.add_argument("--name", help="model name to show instead of the run's own")
+    studies = command("import", _import, "Store studies from files, folders and ZIPs. Repeating it doubles nothing.")
+    studies.add_argument("paths", type=Path, nargs="+", metavar="PATH")
+    studies.add_argument("--task", choices=list(TASKS), default="", help="what pictures without a DICOM header show")
+    register = command("register", _register, "Register a checkpoint as a model.")
+    register.add_argument("checkpoint", type=Path)
+    register.add_argument("--name", required=True)
+    register.add_argument("--activate", action="store_true", help="offer it to reviewers at once")
+    export = command("export", _export, "Write what the store holds to standard output or a file.")
+    export.add_argument("what", choices=["reviews"])
+    export.add_argument("--format", choices=["csv", "json", "parquet"], default="csv")
+    export.add_argument("--all", action="store_true", help="superseded readings too")
+    export.add_argument("--out", type=Path, help="file to write (needed for parquet; default: standard output)")
+    user = command("user", _user, "Add a person.")
+    user.add_argument("name")
+    user.add_argument("--role", choices=["reviewer", "lead"], default="reviewer")
+    backup = command("backup", _backup, "Write a whole copy of the SQLite database while the program runs.")
+    backup.add_argument("path", type=Path)
+    return parser
+
+
+def _say(options: argparse.Namespace, facts: dict[str, Any], text: str) -> None:
+    print(json.dumps(facts) if options.json else text, flush=True)
+
+
+def _init(options: argparse.Namespace) -> int:
+    from core import settings
+
+    _say(options, {"home": str(settings.home())}, f"The store in {settings.home()} is ready.")
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from db.demo import DemoPlan, is_empty, make_demo
+
+    if not is_empty():
+        if options.if_empty:
+            return 0
+        raise Refused("The store is not empty; the demo is made in an empty one. Set TUMORTRACE_HOME to a new folder.")
+    plan = DemoPlan() if options.patients is None else DemoPlan(train=options.patients)
+    facts = make_demo(plan)
+    _say(
+        options, facts, f"The demo is ready: {facts['studies']} unread studies, {len(facts['runs'])} evaluated models."
+    )
+    return 0
+
+
+def _ingest(options: argparse.Namespace) -> int:
+    from core.evaluation import read_run
+    from db import runs
+
+    for folder in options.run_dirs:
+        run = read_run(folder)
+        if options.name:
+            from dataclasses import replace
+
+            run = replace(run, model_name=options.name)
+        with store.write() as session:
+            added = runs.add_run(session, run)
+        facts = {"folder": str(folder), "run": run.id, "model": run.model_version, "stored": added}
+        _say(options, facts, f"{folder}: {'stored' if added else 'already stored'} as run {run.id[:12]}.")
+    return 0
+
+
+def _import(options: argparse.Namespace) -> int:
+    from core import settings
+    from core.progress import Bar
+    from core.reading import read_paths
+    from db import studies
+
+    refused, bar = 0, Bar()
+    files = list(_files(options.paths))
+    groups = _groups(files)
+    for number, group in enumerate(groups, start=1):
+        bar(number / len(groups), f"{group[0].name}")
+        for outcome in read_paths(group, task=options.task, secret=settings.installation_secret()):
+            problem = outcome.rejected
+            if problem is None and any(not study.task for study in outcome.studies):
+                problem = StudyRejected("The file does not say what it shows.", "Name it with --task.")
+            if problem:
+                refused += 1
+                _say(options, {"file": outcome.name, "refused": str(problem)}, f"{outcome.name}: refused. {problem}")
+                continue
+            with store.write() as session:
+                added = [studies.add_study(session, study) for study in outcome.studies]
+            facts = {"file": outcome.name, "studies": [s.id for s in outcome.studies], "stored": sum(added)}
+            text = f"{sum(added)} stored, {len(added) - sum(added)} already there" if added else outcome.note
+            _say(options, facts, f"{outcome.name}: {text}.")
+    return 1 if refused else 0
+
+
+def _files(paths: list[Path]) -> Iterator[Path]:
+    for path in paths:
+        if not path.exists():
+            raise Refused(f"There is no file or folder {path}.")
+        if path.is_dir():
+            yield from (p for p in sorted(path.rglob("*")) if p.is_file() and not p.name.startswith("."))
+        else:
+            yield path
+
+
+def _groups(files: list[Path]) -> list[list[Path]]:
+    """Files of one folder together: a DICOM study's files usually lie side by side, and must become one study."""
+    by_folder: dict[Path, list[Path]] = {}
+    for file in files:
+        by_folder.setdefault(file.parent, []).append(file)
+    return list(by_folder.values())
+
+
+def _register(options: argparse.Namespace) -> int:
+    from core.checkpoint import load_checkpoint, model_record
+    from db import models
+
+    model = model_record(load_checkpoint(options.checkpoint), options.name)
+    models.store_model_file(options.checkpoint, model.version)
+    with store.write() as session:
+        added = models.add_model(session, model)
+        if options.activate:
+            models.set_model_status(session, model.version, "active", "terminal")
+    _say(options, {"model": model.version, "stored": added}, f"{model.name} is registered as {model.version[:16]}.")
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from db import reviews
+
+    with store.read() as session:
+        table = reviews.list_reviews(session, reviews.ReviewQuery(current_only=not options.all))
+    if options.format == "parquet":
+        if options.out is None:
+            raise Refused("Parquet is binary: name a file with --out.")
+        table.to_parquet(options.out, index=False)
+        return 0
+    text = table.to_csv(index=False) if options.format == "csv" else table.to_json(orient="records") + "\n"
+    if options.out:
+        options.out.write_text(text)
+    else:
+        sys.stdout.write(text)
+    return 0
+
+
+def _user(options: argparse.Namespace) -> int:
+    from db import users
+
+    with store.write() as session:
+        user = users.add_user(session, options.name, options.role)
+    _say(options, {"name": user.name, "role": user.role}, f"{user.name} can sign in as {user.role}.")
+    return 0
+
+
+def _backup(options: argparse.Namespace) -> int:
+    from db.backup import backup
+
+    backup(options.path)
+    _say(
+        options,
+        {"backup": str(options.path)},
+        f"Wrote {options.path}. Copy the folders pixels/ and models/ beside it too.",
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

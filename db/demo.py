@@ -1,0 +1,118 @@
+"""The demo: made on the spot from simulated patients, never shipped. An entry point's helper: it may compose core and db."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from core import settings
+from core.progress import Bar
+from core.checkpoint import load_checkpoint, model_record
+from core.datasets.phantom import write_phantoms
+from core.evaluation import evaluate, read_run
+from core.reading import read_upload
+from core.training import TrainingJob, train
+from db import engine as store
+from db import models, runs, studies
+
+TASK = "breast-mri"
+
+
+@dataclass(frozen=True)
+class DemoModel:
+    """One of the demo's models: what it is called, its architecture and its input edge in pixels."""
+
+    name: str
+    architecture: str
+    size: int
+
+
+@dataclass(frozen=True)
+class DemoPlan:
+    """How much the demo makes: patients per split, how many test patients fill the worklist, and the models to train."""
+
+    train: int = 1600
+    val: int = 300
+    test: int = 300
+    worklist: int = 40
+    models: tuple[DemoModel, ...] = (
+        DemoModel("Small CNN, 64 px", "small-cnn", 64),
+        DemoModel("Small CNN, 48 px", "small-cnn", 48),
+    )
+    recipe: str = "demo"
+    seed: int = 0
+
+
+def is_empty() -> bool:
+    """True where the store holds neither studies nor models nor runs."""
+    with store.read() as session:
+        return not (studies.count_studies(session) or models.list_models(session) or runs.count_runs(session))
+
+
+def make_demo(plan: DemoPlan) -> dict[str, Any]:
+    """Phantoms, models, runs and a worklist; all go into the store at the end, so a stopped demo leaves it empty.
+
+    Returns the numbers of studies and the ids of the runs.
+    """
+    folder = settings.home() / "demo"
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier attempt that was stopped
+    bar = Bar()
+    patients = {"train": plan.train, "val": plan.val, "test": plan.test}
+
+    def step(start: float, share: float, text: str) -> Callable[[float, str], None]:
+        return lambda fraction, detail: bar(
+            start + share * min(fraction, 0.999), f"{text}: {detail}" if detail else text
+        )
+
+    phantoms = step(0.0, 0.2, "Simulated patients")
+    write_phantoms(
+        folder / "phantoms", patients=patients, seed=plan.seed,
+        progress=lambda done, total: phantoms(done / total, f"{done} of {total}"),
+    )  # fmt: skip
+    share = 0.75 / len(plan.models)
+    for number, model in enumerate(plan.models):
+        start = 0.2 + number * share
+        _train_and_score(plan, model, folder, step(start, share, model.name))
+    stored = _store(plan, folder)
+    bar(1.0, "Demo ready")
+    return stored
+
+
+def _run_folder(folder: Path, model: DemoModel) -> Path:
+    return folder / "runs" / f"{model.architecture}-{model.size}"
+
+
+def _train_and_score(plan: DemoPlan, model: DemoModel, folder: Path, report: Callable[[float, str], None]) -> None:
+    out = _run_folder(folder, model)
+    job = TrainingJob(
+        data=folder / "phantoms", task=TASK, architecture=model.architecture, recipe=plan.recipe, out=out,
+        seed=plan.seed, size=model.size,
+    )  # fmt: skip
+    checkpoint = train(job, progress=lambda p: report(0.95 * p.fraction, p.text))
+    report(0.95, "scoring held-out patients")
+    evaluate(checkpoint, folder / "phantoms", "test", out / "test")
+
+
+def _store(plan: DemoPlan, folder: Path) -> dict[str, Any]:
+    files = sorted((folder / "phantoms" / "images" / "test").rglob("*.dcm"))
+    random.Random(plan.seed).shuffle(files)  # by name the classes would follow each other
+    secret, run_ids = settings.installation_secret(), []
+    with store.write() as session:
+        for file in files[: plan.worklist]:
+            for study in read_upload(file.name, file.read_bytes(), task=TASK, secret=secret):
+                label = file.relative_to(folder / "phantoms" / "images" / "test").parts[0].lower()
+                studies.add_study(session, replace(study, reference_standard=label))
+        for model in plan.models:
+            out = _run_folder(folder, model)
+            record = model_record(load_checkpoint(out / "checkpoint.pt"), model.name)
+            models.store_model_file(out / "checkpoint.pt", record.version)
+            models.add_model(session, record)
+            models.set_model_status(session, record.version, "active", "demo")
+            run = replace(read_run(out / "test"), model_name=model.name)
+            runs.add_run(session, run)
+            run_ids.append(run.id)
+    return {"studies": min(plan.worklist, len(files)), "runs": run_ids, "folder": str(folder)}
