@@ -1,0 +1,130 @@
+"""The facts of a DICOM header that may be kept: a list of what is allowed, so that nothing else can slip through."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+
+from core.records import Laterality
+
+_CODE = re.compile(r"[A-Z0-9_ /-]{1,16}")
+_AGE = re.compile(r"\d{3}[DWMY]")
+_SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
+_GROUPS = ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
+
+# View codes of mammography (PS3.16 CID 4014, SRT and SNOMED CT) -> View Position values.
+_VIEWS = {
+    "R-10224": "ML", "399260004": "ML",
+    "R-10226": "MLO", "399368009": "MLO",
+    "R-10228": "LM", "399352003": "LM",
+    "R-10230": "LMO", "399099002": "LMO",
+    "R-10242": "CC", "399162004": "CC",
+    "R-10244": "FB", "399196006": "FB",
+}  # fmt: skip
+
+FACT_KEYWORDS = (
+    "Modality", "Manufacturer", "BodyPartExamined", "ViewPosition", "ViewCodeSequence", "ImageLaterality", "Laterality",
+    "PresentationIntentType", "FrameTime", "PatientAge", "PatientSex", "BurnedInAnnotation", *_SPACINGS, *_GROUPS,
+)  # fmt: skip
+
+
+def first(value: Any) -> Any:
+    """The first of several values, the value itself, or None for an empty one."""
+    if isinstance(value, MultiValue | list | tuple):
+        return value[0] if value else None
+    return None if value == "" else value
+
+
+def number(dataset: Dataset, keyword: str, default: float) -> float:
+    """An element's (first) number; `default` where it is absent, unreadable or not finite."""
+    try:
+        value = float(first(dataset.get(keyword)))
+    except Exception:  # absent, or anything that a damaged element raises
+        return default
+    return value if math.isfinite(value) else default
+
+
+def text(dataset: Dataset, keyword: str) -> str:
+    """A code string in capitals; empty where it is absent or more than a code."""
+    try:
+        value = str(first(dataset.get(keyword)) or "").strip().upper()
+    except Exception:  # as above
+        return ""
+    return value if _CODE.fullmatch(value) else ""
+
+
+def group(dataset: Dataset, keyword: str, frame: int) -> Dataset:
+    """Where an enhanced object keeps a functional group of one frame: per frame, shared, or else the data set itself."""
+    for sequence, index in zip(_GROUPS, (frame, 0), strict=True):
+        items = dataset.get(sequence) or ()
+        inner = items[index].get(keyword) if index < len(items) else None
+        if inner:
+            return inner[0]
+    return dataset
+
+
+def spacing_mm(dataset: Dataset, frame: int = 0) -> tuple[float, float] | None:
+    """(row, column) spacing in mm, at the detector where no other is stated; None where it is absent or not positive."""
+    owner = group(dataset, "PixelMeasuresSequence", frame)
+    for keyword in _SPACINGS:
+        try:
+            row, column = (float(value) for value in owner.get(keyword) or ())
+        except Exception:  # absent, damaged, or not two numbers
+            continue
+        if 0 < row < 1e4 and 0 < column < 1e4:
+            return row, column
+    return None
+
+
+def laterality(dataset: Dataset, frame: int = 0) -> Laterality:
+    """L, R or empty, of the frame or the image, else of the series."""
+    owner = group(dataset, "FrameAnatomySequence", frame)
+    side = text(owner, "FrameLaterality") or text(dataset, "ImageLaterality") or text(dataset, "Laterality")
+    return side if side in ("L", "R") else ""  # type: ignore[return-value]
+
+
+def view(dataset: Dataset) -> str:
+    """The view position (CC, MLO, …), from its element or its code; empty where neither is stated."""
+    if position := text(dataset, "ViewPosition"):
+        return position
+    items = dataset.get("ViewCodeSequence") or ()
+    return _VIEWS.get(text(items[0], "CodeValue"), "") if len(items) else ""
+
+
+def facts_of(dataset: Dataset) -> dict[str, Any]:
+    """JSON-safe metadata of a study: acquisition facts, age and sex; never a name, id, date or UID."""
+    age = text(dataset, "PatientAge")
+    sex = text(dataset, "PatientSex")
+    burned_in = text(dataset, "BurnedInAnnotation")
+    spacing = spacing_mm(dataset)
+    facts = {
+        "source": "DICOM",
+        "modality": text(dataset, "Modality"),
+        "manufacturer": _plain_words(dataset),
+        "body_part": text(dataset, "BodyPartExamined"),
+        "rows": int(number(dataset, "Rows", 0)),
+        "columns": int(number(dataset, "Columns", 0)),
+        "bits_stored": int(number(dataset, "BitsStored", 0)),
+        "photometric": text(dataset, "PhotometricInterpretation"),
+        "presentation_intent": text(dataset, "PresentationIntentType"),
+        "view_position": view(dataset),
+        "spacing_mm": list(spacing) if spacing else None,
+        "frame_time_ms": number(dataset, "FrameTime", 0.0) or None,
+        "patient_age": age if _AGE.fullmatch(age) else "",
+        "patient_sex": sex if sex in ("F", "M", "O") else "",
+    }
+    kept = {key: value for key, value in facts.items() if value not in ("", None, 0)}
+    return kept | {"burned_in_annotation": burned_in if burned_in in ("YES", "NO") else "unknown"}
+
+
+def _plain_words(dataset: Dataset) -> str:
+    """The manufacturer's name; empty where it holds anything but words."""
+    try:
+        words = str(first(dataset.get("Manufacturer")) or "").strip()
+    except Exception:  # a damaged element
+        return ""
+    return words if re.fullmatch(r"[\w .,&()/-]{1,64}", words) else ""

@@ -1,0 +1,157 @@
+"""MedMNIST NPZ files -> one study per image."""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO, Any
+
+import numpy as np
+
+from core.reading import limits
+from core.reading.archive import check_directory
+from core.reading.grey import picture_window, to_stored
+from core.records import Image, Study, StudyRejected, study_id
+from core.tasks import Task, get_task
+
+SPLITS = ("train", "val", "test")
+_EXPECTED = "An NPZ file needs MedMNIST's names: train_images, train_labels, and the same for val and test."
+
+
+@dataclass(frozen=True)
+class _Header:
+    shape: tuple[int, ...]
+    fortran_order: bool
+    dtype: np.dtype
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def read_npz(data: bytes, name: str, task: str = "") -> list[Study]:
+    """One study per image of the keys `<split>_images`, named `<name> <split> <index>`; other keys are left alone.
+
+    Images are (N, H, W) or (N, H, W, 3), 2,000 at most; labels (N,) or (N, 1) become the reference standard through the
+    classes of `task`. Headers are read before data, objects never. Raises `StudyRejected`.
+    """
+    check_directory(data)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        if len(members) > limits.NPZ_MEMBERS:
+            raise StudyRejected(f"The NPZ file holds {len(members)} arrays; at most {limits.NPZ_MEMBERS} are read.", "")
+        wanted = [split for split in SPLITS if f"{split}_images" in members]
+        if not wanted:
+            raise StudyRejected("The NPZ file holds no images under a known name.", _EXPECTED)
+        headers = {key: _peek(archive, info) for key, info in members.items()}
+        count = sum(_count(headers[f"{split}_images"]) for split in wanted)
+        if count > limits.NPZ_IMAGES:
+            raise StudyRejected(
+                f"The NPZ file holds {count:,} images; at most {limits.NPZ_IMAGES:,} are read as studies.",
+                "Upload a part of it; whole datasets are evaluated from the terminal.",
+            )
+        studies = []
+        for split in wanted:
+            images = _load(archive, members[f"{split}_images"])
+            labels = _load(archive, members[key]) if (key := f"{split}_labels") in members else None
+            studies += _studies(images, _class_names(labels, len(images), task), f"{name} {split}", task)
+        return studies
+
+
+def _studies(images: np.ndarray, standards: list[str | None], name: str, task: str) -> Iterator[Study]:
+    split = name.rsplit(" ", 1)[-1]
+    for index, (values, standard) in enumerate(zip(images, standards, strict=True)):
+        image = _image(values)
+        facts: dict[str, Any] = {"source": "NPZ", "split": split, "index": index}
+        facts |= {"rows": image.pixels.shape[0], "columns": image.pixels.shape[1]}
+        yield Study(
+            id=study_id((image,)),
+            name=f"{name} {index}",
+            modality="",
+            images=(image,),
+            task=task,
+            reference_standard=standard,
+            metadata=facts,
+        )
+
+
+def _image(values: np.ndarray) -> Image:
+    if values.ndim == 3:
+        return Image(pixels=np.ascontiguousarray(values))
+    stored = to_stored(np.ascontiguousarray(values))
+    window = picture_window(stored.pixels)
+    return Image(pixels=stored.pixels, window=window, slope=stored.slope, intercept=stored.intercept)
+
+
+def _count(header: _Header) -> int:
+    """Number of images announced by the header of an images array."""
+    shape = header.shape
+    colour = len(shape) == 4 and shape[3] == 3 and header.dtype == np.uint8
+    if not (len(shape) == 3 or colour):
+        raise StudyRejected(
+            f"An images array is {header.dtype} {shape}; it must be (N, H, W), or uint8 (N, H, W, 3).", _EXPECTED
+        )
+    if shape[0]:
+        limits.check_geometry(shape[1], shape[2], channels=math.prod(shape[3:]), sample_bytes=header.dtype.itemsize)
+    return shape[0]
+
+
+def _class_names(labels: np.ndarray | None, count: int, task: str) -> list[str | None]:
+    if labels is None:
+        return [None] * count
+    if labels.shape not in ((count,), (count, 1)) or labels.dtype.kind not in "iu":
+        raise StudyRejected(
+            f"A labels array is {labels.dtype} {labels.shape}; it must hold one whole number for each of {count} images.",
+            _EXPECTED,
+        )
+    if not task:
+        return [None] * count
+    return [_class_name(int(label), get_task(task)) for label in labels.reshape(-1)]
+
+
+def _class_name(label: int, task: Task) -> str:
+    if not 0 <= label < len(task.classes):
+        raise StudyRejected(
+            f"Label {label} is none of {task.title}'s {len(task.classes)} classes.", "Choose the task of this dataset."
+        )
+    return task.classes[label]
+
+
+def _peek(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Header:
+    """The header of one array, checked; its data stay unread."""
+    with archive.open(info) as stream:
+        return _read_header(stream)
+
+
+def _read_header(stream: IO[bytes]) -> _Header:
+    version = np.lib.format.read_magic(stream)
+    if version not in ((1, 0), (2, 0)):
+        raise StudyRejected("The NPZ file holds an array with named fields.", "Save plain arrays of numbers.")
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran_order, dtype = read(stream)
+    header = _Header(tuple(int(n) for n in shape), bool(fortran_order), dtype)
+    if dtype.hasobject or dtype.kind not in "buif":
+        raise StudyRejected(
+            "The NPZ file holds Python objects or text, which are never loaded.", "Save plain arrays of numbers."
+        )
+    if min(header.shape, default=1) < 0 or header.nbytes > limits.INFLATED_BYTES:
+        raise StudyRejected(
+            f"An array of the NPZ file is {header.nbytes / limits.MIB:,.0f} MB large; "
+            f"at most {limits.INFLATED_BYTES // limits.MIB} MB are read.",
+            "Split it up.",
+        )
+    return header
+
+
+def _load(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
+    with archive.open(info) as stream:
+        header = _read_header(stream)
+        chunks = iter(lambda: stream.read(limits.MIB), b"")
+        data = limits.collect(chunks, info.compress_size, limits.INFLATED_BYTES)
+    if len(data) != header.nbytes:
+        raise StudyRejected("An array of the NPZ file is shorter or longer than it says.", "Save or copy it again.")
+    order = "F" if header.fortran_order else "C"
+    return np.frombuffer(data, dtype=header.dtype).reshape(header.shape, order=order)

@@ -1,0 +1,75 @@
+"""One uploaded file -> what it holds, and DICOM files of one exam -> one study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from core.reading import limits
+from core.reading.dicom import Instance, read_instance
+from core.reading.names import stem
+from core.reading.npz import read_npz
+from core.reading.pictures import read_picture
+from core.reading.sniff import kind_of
+from core.records import Study, StudyRejected, study_id
+from core.tasks import task_for_modality
+
+
+def decode(name: str, data: bytes, task: str = "", secret: bytes = b"") -> Instance | list[Study]:
+    """One file's content: an `Instance` for DICOM (to be joined with others), else its studies.
+
+    The one step that trusts decoders with a user's bytes. Raises `StudyRejected` whatever they raise.
+    """
+    try:
+        limits.check_upload_size(len(data))
+        kind = kind_of(data)
+        if kind == "dicom":
+            return read_instance(data, secret)
+        if kind == "zip":
+            raise StudyRejected("The file is a ZIP inside a ZIP, which is not opened.", "Unpack the inner one first.")
+        if kind == "npz":
+            return read_npz(data, stem(name), task)
+        return [_picture_study(name, data, kind, task)]
+    except StudyRejected:
+        raise
+    except Exception as error:
+        raise StudyRejected(f"The file is damaged ({type(error).__name__}).", "Export or copy it again.") from error
+
+
+def _picture_study(name: str, data: bytes, kind: str, task: str) -> Study:
+    images = read_picture(data, kind)
+    rows, columns = images[0].pixels.shape[:2]
+    return Study(
+        id=study_id(images),
+        name=stem(name),
+        modality="",
+        images=images,
+        task=task,
+        metadata={"source": kind.upper(), "rows": rows, "columns": columns},
+    )
+
+
+def join(instances: Sequence[Instance], task: str = "") -> Study:
+    """DICOM files of one study as one `Study`, ordered by series, instance number and frame.
+
+    The metadata are those of the first file, except that burned-in annotations of any file count.
+    """
+    ordered = sorted(instances, key=lambda instance: instance.order)
+    head = ordered[0]
+    images = tuple(image for instance in ordered for image in instance.images)
+    identity = study_id(images, head.patient_id)
+    return Study(
+        id=identity,
+        name=f"{head.modality or 'DICOM'} {head.patient_id or identity[:8]}",
+        modality=head.modality,
+        images=images,
+        patient_id=head.patient_id,
+        task=task_for_modality(head.modality) or task,
+        metadata=_joined_facts(ordered),
+    )
+
+
+def _joined_facts(ordered: Sequence[Instance]) -> dict[str, Any]:
+    flags = {instance.metadata["burned_in_annotation"] for instance in ordered}
+    worst = next(flag for flag in ("YES", "unknown", "NO") if flag in flags)
+    return {**ordered[0].metadata, "burned_in_annotation": worst}
