@@ -1,0 +1,41 @@
+"""A path becomes a `Dataset`: read it, split it where it is not split, look for leaks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from core.datasets.dataset import Dataset, Progress, base_name, find_leaks, fingerprint
+from core.datasets.npz import read_npz
+from core.datasets.splits import complete_splits
+from core.datasets.tree import read_tree
+from core.records import Refused
+from core.tasks import get_task
+
+
+def load_dataset(path: Path, task: str, progress: Progress | None = None) -> Dataset:
+    """Read a folder tree or a MedMNIST-style NPZ file.
+
+    Trees: `split/Class/[Patient/[Sequence/]]file` or, unsplit, `Class/[Patient/]file`; a folder `images` on top is
+    stepped into. Where a split is missing it is made by patient and always in the same way, so that training and
+    evaluation agree. Every image is decoded once, by the app's own reader. `progress(done, total, text)` follows it.
+
+    Raises `Refused` in one sentence: nothing there, another layout, an unknown class, an unreadable image.
+    """
+    known = get_task(task)
+    path = Path(path)
+    if not path.exists():
+        raise Refused(f"There is no dataset at {base_name(path)}.")
+    if path.is_dir():
+        cases = read_tree(path, known, progress)
+    elif path.suffix.lower() == ".npz":
+        cases = read_npz(path, known, progress)
+    else:
+        raise Refused(f"{path.name} is neither a folder of images nor an .npz file.")
+    cases, remarks = complete_splits(cases, base_name(path), known.classes)
+    return Dataset(
+        name=base_name(path),
+        task=task,
+        fingerprint=fingerprint(cases),
+        cases=cases,
+        leaks=remarks + find_leaks(cases, known.classes),
+    )
