@@ -15,11 +15,20 @@ from db import engine
 from pages.ui import identity, pixel_route
 
 # Imported before the first visitor comes, so that no page waits for them (torch alone takes a second or two).
-WARM = ("torch", "torchvision", "captum.attr", "plotly.graph_objects", "sklearn.metrics", "core.explain", "core.predict")
+WARM = (
+    "torch",
+    "torchvision",
+    "captum.attr",
+    "plotly.graph_objects",
+    "sklearn.metrics",
+    "core.explain",
+    "core.predict",
+)
 
 
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[None]:
+    """Bring the store up to date and import what is slow, before the first visitor."""
     engine.init()
     for name in WARM:
         importlib.import_module(name)

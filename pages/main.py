@@ -1,0 +1,39 @@
+"""The frame around every page: page settings, navigation, who is signed in, and the sentence that is always there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from pages.ui import identity, messages
+
+HERE = Path(__file__).parent
+_STYLE = """<style>
+[data-testid=stMainBlockContainer] {padding: 4.2rem 1.25rem 1rem; max-width: 120rem}
+[data-testid=stProgress] p {font-size: .82rem; margin-bottom: -.3rem}
+</style>"""
+
+
+def navigation(user_name: str) -> st.navigation:
+    reading = [
+        st.Page(HERE / "worklist.py", title="Worklist", icon=":material/list:", default=True),
+        st.Page(HERE / "review.py", title="Review", icon=":material/radiology:"),
+        st.Page(HERE / "upload.py", title="Upload", icon=":material/upload_file:"),
+        st.Page(HERE / "agreement.py", title="Agreement", icon=":material/handshake:"),
+        st.Page(HERE / "performance.py", title="Performance", icon=":material/monitoring:"),
+        st.Page(HERE / "models.py", title="Models", icon=":material/deployed_code:"),
+    ]
+    leave = [st.Page(HERE / "sign_out.py", title="Sign out", icon=":material/logout:")]
+    return st.navigation({"": reading, user_name: leave}, position="top")
+
+
+st.set_page_config(page_title="TumorTrace", page_icon=str(HERE / "ui" / "favicon.png"), layout="wide")
+st.html(_STYLE)
+user = identity.current_user()
+page = navigation(user.name)
+body = st.container()
+# Placed before the page runs, shown below it: it stays even where a page stops early.
+st.caption("Research use, not for diagnosis.")
+with body, messages.shown():
+    page.run()

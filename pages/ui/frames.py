@@ -1,0 +1,43 @@
+"""A stored study as the viewer's frames."""
+
+from __future__ import annotations
+
+from db import engine as store
+from db import studies
+from db.studies import ImageSummary, StudySummary
+from pages.ui.pixel_route import pixel_url
+from pages.ui.viewer import Frame
+
+
+def frames_of(study: StudySummary) -> list[Frame]:
+    """One viewer frame per image of the study, in order."""
+    return [_frame(image) for image in study.images]
+
+
+def prefetch_of(study_id: str | None) -> list[str]:
+    """The address of the first picture of the study that comes next, so that it is there when the study is opened."""
+    if not study_id:
+        return []
+    with store.read() as session:
+        study = studies.get_study_summary(session, study_id)
+    return [pixel_url(study.images[0].pixel_hash)] if study else []
+
+
+def _frame(image: ImageSummary) -> Frame:
+    window = image.window
+    return Frame(
+        url=pixel_url(image.pixel_hash),
+        width=image.width,
+        height=image.height,
+        colour=image.colour,
+        bits=image.bits,
+        window_center=window.center if window else 127.5,
+        window_width=window.width if window else 255.0,
+        function=window.function if window else "LINEAR_EXACT",
+        laterality=image.laterality,
+        view=image.view,
+        slope=image.slope,
+        intercept=image.intercept,
+        spacing_mm=image.spacing_mm,
+        label=" ".join(part for part in (image.laterality, image.view) if part),
+    )

@@ -1,0 +1,50 @@
+"""How a page says that something went wrong: one sentence, never a traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import streamlit as st
+
+from core.records import Refused, StudyRejected
+from db.engine import StoreError
+
+_EXPECTED = (Refused, StudyRejected, StoreError)
+_PENDING = "pending_problem"
+
+
+@contextmanager
+def shown() -> Iterator[None]:
+    """Turn what the rooms refuse into a sentence on the page."""
+    if problem := st.session_state.pop(_PENDING, ""):
+        st.error(problem, icon=":material/error:")
+    try:
+        yield
+    except _EXPECTED as problem:
+        st.error(str(problem), icon=":material/error:")
+
+
+def guarded(callback: Callable[..., None]) -> Callable[..., None]:
+    """A widget callback whose refusals are shown on the next run of the page instead of ending it."""
+
+    def run(*args: Any) -> None:
+        try:
+            callback(*args)
+        except _EXPECTED as problem:
+            st.session_state[_PENDING] = str(problem)
+
+    return run
+
+
+def saved(text: str) -> None:
+    """Say, after the commit, that something is stored."""
+    st.toast(text, icon=":material/check_circle:")
+
+
+def empty(title: str, what_next: str) -> None:
+    """An empty state: what is missing and what to do next."""
+    with st.container(border=True, horizontal_alignment="center"):
+        st.markdown(f"**{title}**", width="content")
+        st.markdown(what_next, width="content")
