@@ -22,6 +22,12 @@ def raw_agreement(a: np.ndarray, b: np.ndarray) -> Estimate:
     return wilson(int(np.sum(a == b)), len(a))
 
 
+def raw_agreement_from_table(table: np.ndarray) -> Estimate:
+    """`raw_agreement` from a table of counts (C, C), rows one reader, columns the other."""
+    counts = as_counts(table)
+    return wilson(int(np.trace(counts)), int(counts.sum()))
+
+
 def cohen_kappa(a: np.ndarray, b: np.ndarray, n_classes: int, weights: Weights | None = None) -> Estimate:
     """`cohen_kappa_from_table` of the labels a (N,) and b (N,), each 0 … n_classes − 1."""
     return cohen_kappa_from_table(confusion_matrix(a, b, n_classes), weights)
