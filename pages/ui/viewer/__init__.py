@@ -1,0 +1,236 @@
+"""The image viewer: a Streamlit components-v2 canvas. Looking stays in the browser; only marks reach Python.
+
+Pixels come from addresses that the page gives; the heatmap travels as its raw grid and is coloured in the browser.
+Region coordinates are image pixels: pixel (row, column) covers x in [column, column + 1) and y in [row, row + 1).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import streamlit as st
+
+from core.records import Heatmap, Image, VoiFunction
+
+MAX_GRID = 256  # cells along a heatmap's longer side that travel to the browser
+MAX_REGIONS = 100  # per case: more is no reading but a fault
+MAX_COORDINATE = 8192  # the reader refuses larger pictures
+
+_HERE = Path(__file__).parent
+# One module for the browser; later files use names of earlier ones, and viewer.js has the export that Streamlit calls.
+_SCRIPTS = ("tables.js", "pictures.js", "heatmap.js", "regions.js", "hud.js", "input.js", "controls.js", "viewer.js")
+_POINTS = {"rect": 2, "point": 1}  # kind of region -> number of its points
+
+_mount = st.components.v2.component(
+    "tumortrace_viewer",
+    html=(_HERE / "viewer.html").read_text("utf-8"),
+    css=(_HERE / "viewer.css").read_text("utf-8"),
+    js="\n".join((_HERE / name).read_text("utf-8") for name in _SCRIPTS),
+)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image as the browser needs it.
+
+    `url` answers with the raw pixels, row by row: uint8 (`bits` 8), little-endian uint16 (`bits` 16), or RGB bytes (`colour`);
+    it should stay the same from rerun to rerun, since the browser keeps pixels by it. The window is in stored values;
+    `slope` and `intercept` turn those into the modality's unit for display. `spacing_mm` is (row, column).
+    `marks` are texts for the left and right edge ("R", "L"), empty unless the image's orientation is known.
+    """
+
+    url: str
+    width: int
+    height: int
+    colour: bool = False
+    bits: Literal[8, 16] = 16
+    window_center: float = 128.0
+    window_width: float = 256.0
+    function: VoiFunction = "LINEAR"
+    laterality: str = ""
+    view: str = ""
+    slope: float = 1.0
+    intercept: float = 0.0
+    spacing_mm: tuple[float, float] | None = None
+    label: str = ""
+    marks: tuple[str, str] = ("", "")
+
+    @classmethod
+    def of(cls, image: Image, url: str, label: str = "") -> Frame:
+        """The frame of a stored image whose pixels `url` serves."""
+        height, width = image.pixels.shape[:2]
+        window = {}
+        if image.window is not None:
+            window = {
+                "window_center": image.window.center,
+                "window_width": image.window.width,
+                "function": image.window.function,
+            }
+        return cls(
+            url=url,
+            width=width,
+            height=height,
+            colour=image.is_colour,
+            bits=16 if image.pixels.dtype == np.uint16 else 8,
+            laterality=image.laterality,
+            view=image.view,
+            slope=image.slope,
+            intercept=image.intercept,
+            spacing_mm=image.spacing_mm,
+            label=label,
+            **window,
+        )
+
+
+def own_scale(heatmap: Heatmap) -> tuple[float, float]:
+    """The scale on which this heatmap's own strongest value has full colour: not comparable between images."""
+    top = float(np.abs(heatmap.values).max())
+    return (-top if heatmap.signed else 0.0, top)
+
+
+def viewer_heatmap(
+    heatmap: Heatmap, image_index: int, scale: tuple[float, float], *, title: str = ""
+) -> dict[str, Any]:
+    """A heatmap for `study_viewer`: the raw float32 grid for image number `image_index`, and what its colours mean.
+
+    `scale` has the raw values at the colour bar's ends, (0, top) for unsigned and (-top, top) for signed maps, so that a
+    colour means the same on every picture; `own_scale` gives the picture's own. Grids beyond 256 cells a side are
+    area-averaged. `title` is the method's name for people (default: `heatmap.method`).
+
+    Raises ValueError for any other scale: zero must be the colourless value.
+    """
+    low, top = (float(v) for v in scale)
+    if not math.isfinite(top) or top < 0 or low != (-top if heatmap.signed else 0.0):
+        raise ValueError(f"the scale of a {'signed' if heatmap.signed else 'unsigned'} heatmap cannot be {scale}")
+    grid = _area_average(heatmap.values)
+    raw_max = float(np.abs(grid).max())
+    if top == 0 and raw_max > 0:
+        raise ValueError("a scale of 0 would hide a heatmap that is not zero")
+    height, width = heatmap.values.shape
+    size = f"{height} × {width}"
+    if grid.shape != heatmap.values.shape:
+        size += f", shown as {grid.shape[0]} × {grid.shape[1]}"
+    return {
+        "id": _heatmap_id(heatmap),
+        "image": image_index,
+        "h": grid.shape[0],
+        "w": grid.shape[1],
+        "data": base64.b64encode(np.ascontiguousarray(grid, dtype="<f4")).decode("ascii"),
+        "signed": heatmap.signed,
+        "scale_max": top,
+        "raw_max": raw_max,
+        "label": f"{title or heatmap.method} · {heatmap.target_class.replace('_', ' ')} · {size}",
+        "layer": heatmap.layer,
+    }
+
+
+def _heatmap_id(heatmap: Heatmap) -> str:
+    """Hash of everything that makes one heatmap another; the browser reuses what it has painted under the same id."""
+    names = (heatmap.method, heatmap.target_class, heatmap.layer, heatmap.model_version, heatmap.image_hash)
+    digest = hashlib.sha256(json.dumps([*names, heatmap.values.shape]).encode())
+    digest.update(np.ascontiguousarray(heatmap.values))
+    return digest.hexdigest()[:16]
+
+
+def _area_average(values: np.ndarray) -> np.ndarray:
+    """(h, w) -> at most (256, 256): each cell is the mean over the area it covers, fractions of cells included."""
+    for axis in (0, 1):
+        if values.shape[axis] > MAX_GRID:
+            values = _average_along(values, axis)
+    return values
+
+
+def _average_along(values: np.ndarray, axis: int) -> np.ndarray:
+    """Mean over `MAX_GRID` equal stretches of one axis, as differences of the running integral at their ends."""
+    count = values.shape[axis]
+    rows = np.moveaxis(values, axis, 0).astype(np.float64)
+    integral = np.concatenate([np.zeros((1, rows.shape[1])), np.cumsum(rows, axis=0)])  # (count + 1, other)
+    ends = np.linspace(0, count, MAX_GRID + 1)
+    below = np.minimum(np.floor(ends).astype(int), count - 1)
+    at_ends = integral[below] + (ends - below)[:, None] * rows[below]
+    return np.moveaxis(np.diff(at_ends, axis=0) * (MAX_GRID / count), 0, axis).astype(np.float32)
+
+
+def study_viewer(
+    frames: Sequence[Frame],
+    *,
+    view_key: str,
+    heatmap: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    regions: Sequence[Mapping[str, Any]] = (),
+    prefetch: Sequence[str] = (),
+    height: int | None = None,
+    key: str = "viewer",
+    on_regions_change: Callable[[], None] | None = None,
+    on_point_change: Callable[[], None] | None = None,
+) -> Any:
+    """Show the images of one case and return the component's result.
+
+    `view_key` names the case and comes back with every message; `key` stays the same from case to case, so that the
+    browser keeps its canvas. `heatmap` is one `viewer_heatmap` or several (one per image); none keeps the model hidden.
+    `regions` come from the page's own store: {"kind": "rect" | "point", "image", "points": [[x, y], …]}; in a callback,
+    `received_regions` says what the reviewer marked. `prefetch` are pixel addresses the reviewer will want next;
+    `height` is the stage's in CSS pixels (default: what the window leaves).
+    """
+    if not frames:
+        raise ValueError("the viewer needs at least one frame")
+    heatmaps = [] if heatmap is None else [heatmap] if isinstance(heatmap, Mapping) else list(heatmap)
+    data = {
+        "view_key": view_key,
+        "frames": [asdict(frame) for frame in frames],
+        "heatmaps": heatmaps,
+        "regions": list(regions),
+        "acknowledged": _last_message(key).get("serial", 0),
+        "prefetch": list(prefetch),
+        "height": height,
+        "wants_point": on_point_change is not None,
+    }
+    return _mount(
+        key=key,
+        data=data,
+        on_regions_change=on_regions_change or _ignore,
+        on_point_change=on_point_change or _ignore,
+    )
+
+
+def _ignore() -> None:
+    """Streamlit keeps a value in the result only where there is a callback."""
+
+
+def _last_message(key: str) -> Mapping[str, Any]:
+    """What the viewer last sent about regions; empty before the first mark."""
+    message = (st.session_state.get(key) or {}).get("regions")
+    return message if isinstance(message, Mapping) else {}
+
+
+def received_regions(key: str = "viewer") -> tuple[str, list[dict[str, Any]]] | None:
+    """(view_key, regions) that the reviewer last marked, or None before the first mark: call it in `on_regions_change`.
+
+    A browser can send anything: regions that are not rectangles or points within a picture's limits are dropped, and so is
+    whatever follows the hundredth.
+    """
+    message = _last_message(key)
+    view_key, items = message.get("view_key"), message.get("items")
+    if not isinstance(view_key, str) or not isinstance(items, Sequence):
+        return None
+    return view_key, [region for item in items[:MAX_REGIONS] if (region := _clean_region(item)) is not None]
+
+
+def _clean_region(item: Any) -> dict[str, Any] | None:
+    """The region with exactly the keys it may have, or None where it is not one."""
+    try:
+        kind, image = item["kind"], int(item["image"])
+        points = [[float(x), float(y)] for x, y in item["points"]]
+    except (TypeError, ValueError, KeyError, OverflowError):
+        return None
+    inside = all(0 <= value <= MAX_COORDINATE for point in points for value in point)  # False for NaN too
+    if len(points) != _POINTS.get(kind, 0) or image < 0 or not inside:
+        return None
+    return {"kind": kind, "image": image, "points": points}

@@ -1,0 +1,84 @@
+// The tool bar, the foot and the help: they show the viewer's state and change it through the viewer.
+
+class Controls {
+  constructor(viewer, root) {
+    this.viewer = viewer;
+    this.all = (selector) => [...root.querySelectorAll(selector)];
+    this.one = (selector) => root.querySelector(selector);
+    this.actions = {
+      undo: () => viewer.undoRegion(),
+      clear: () => viewer.clearRegions(),
+      invert: () => viewer.change({ inverted: !viewer.state.inverted }),
+      fit: () => viewer.reset(),
+      heat: () => viewer.toggleHeat(),
+      own: () => viewer.change({ own: !viewer.state.own }),
+      play: () => viewer.togglePlay(),
+      help: () => this.toggleHelp(),
+    };
+    for (const button of this.all("[data-tool]")) button.onclick = () => viewer.pick(button.dataset.tool);
+    for (const button of this.all("[data-do]")) button.onclick = this.actions[button.dataset.do];
+    for (const input of this.all("[data-set]")) input.oninput = () => this.set(input.dataset.set, input.value);
+    this.fillHelp();
+  }
+
+  set(name, value) {
+    if (name === "frame") this.viewer.step(Number(value) - this.viewer.state.frame);
+    else this.viewer.prefer({ [name]: name === "colours" ? value : Number(value) });
+  }
+
+  fillHelp() {
+    for (const [key, meaning] of KEYS) {
+      const row = this.one(".help table").insertRow();
+      const name = document.createElement("kbd");
+      name.textContent = KEY_NAMES[key] ?? key.toUpperCase();
+      row.insertCell().append(name);
+      row.insertCell().textContent = meaning;
+    }
+  }
+
+  toggleHelp(open = this.one(".help").hidden) {
+    this.one(".help").hidden = !open;
+    this.one("[data-do=help]").setAttribute("aria-expanded", open);
+  }
+
+  press(action, pressed) {
+    this.one(`[data-do=${action}]`).setAttribute("aria-pressed", Boolean(pressed));
+  }
+
+  sync() {
+    const { viewer } = this;
+    for (const button of this.all("[data-tool]")) button.setAttribute("aria-pressed", button.dataset.tool === viewer.tool);
+    this.press("invert", viewer.state.inverted);
+    this.one("[data-do=undo]").disabled = !viewer.regions.some((region) => region.image === viewer.state.frame);
+    this.one("[data-do=clear]").disabled = !viewer.regions.length;
+    viewer.canvas.style.cursor = TOOLS[viewer.tool].cursor;
+    this.syncHeat();
+    this.syncCine();
+  }
+
+  syncHeat() {
+    const { state, heats } = this.viewer;
+    this.one(".heat-controls").hidden = heats.size === 0;
+    this.press("heat", state.heat);
+    this.press("own", state.own);
+    for (const control of this.all(".heat-controls :is(input, select), [data-do=own]")) control.disabled = !state.heat;
+    for (const name of ["opacity", "threshold"]) this.one(`[data-set=${name}]`).value = PREFERENCES[name];
+    const signed = heats.get(state.frame)?.packet.signed ?? false;
+    const select = this.one("[data-set=colours]");
+    const names = signed ? ["blue–orange"] : Object.keys(COLOUR_STOPS);
+    if (select.options.length !== names.length) select.replaceChildren(...names.map((name) => new Option(name)));
+    if (signed) select.disabled = true; // only a two-sided map tells for from against
+    else select.value = PREFERENCES.colours;
+  }
+
+  syncCine() {
+    const { frames, state, playing } = this.viewer;
+    const slider = this.one("[data-set=frame]");
+    this.one(".cine").hidden = frames.length < 2;
+    slider.max = frames.length - 1;
+    slider.value = state.frame;
+    this.one("output").textContent = `${state.frame + 1} / ${frames.length}`;
+    this.one("[data-do=play]").classList.toggle("playing", Boolean(playing));
+    this.one("[data-do=play]").setAttribute("aria-label", playing ? "Pause" : "Play");
+  }
+}

@@ -1,0 +1,48 @@
+// Look-up tables: grey levels (DICOM PS3.3 C.11.2.1.2 and C.11.2.1.3) and perceptually even colour maps.
+
+// Ten evenly spaced stops each, from matplotlib's published tables. All rise in lightness, so a stronger value is never darker.
+const COLOUR_STOPS = {
+  viridis: "440154 482878 3e4989 31688e 26828e 1f9e89 35b779 6ece58 b5de2b fde725",
+  magma: "000004 180f3d 440f76 721f81 9e2f7f cd4071 f1605d fd9668 feca8d fcfdbf",
+  cividis: "00224e 123570 3b496c 575d6d 707173 8a8678 a59c74 c3b369 e1cc55 fee838",
+  inferno: "000004 1b0c41 4a0c6b 781c6d a52c60 cf4446 ed6925 fb9b06 f7d13d fcffa4",
+};
+// For maps with a sign: blue speaks against the class, white is zero, orange speaks for it.
+const SIGNED_STOPS = "1b5fc1 5e97e0 a9cbf3 ffffff f8c68f ee9440 cf6206";
+
+function parseStops(text) {
+  return text.split(" ").map((hex) => [0, 2, 4].map((i) => parseInt(hex.slice(i, i + 2), 16)));
+}
+
+/** 256 RGB triples, linear between the stops. */
+function colourTable(text) {
+  const stops = parseStops(text);
+  const table = new Uint8ClampedArray(256 * 3);
+  for (let i = 0; i < 256; i++) {
+    const at = (i / 255) * (stops.length - 1);
+    const below = Math.min(Math.floor(at), stops.length - 2);
+    for (let c = 0; c < 3; c++) {
+      table[3 * i + c] = stops[below][c] + (at - below) * (stops[below + 1][c] - stops[below][c]);
+    }
+  }
+  return table;
+}
+
+/** Display brightness in 0–1 of a stored value; the same arithmetic as core.records.Window.apply. */
+function brightness(value, { center, width, kind }) {
+  if (kind === "SIGMOID") return 1 / (1 + Math.exp((-4 * (value - center)) / width));
+  if (kind === "LINEAR_EXACT") return (value - center) / width + 0.5;
+  if (width === 1) return value > center - 0.5 ? 1 : 0;
+  return (value - (center - 0.5)) / (width - 1) + 0.5;
+}
+
+/** One packed little-endian RGBA word per stored value. */
+function greyTable(window, inverted, levels) {
+  const table = new Uint32Array(levels);
+  for (let value = 0; value < levels; value++) {
+    const shown = Math.round(255 * Math.min(1, Math.max(0, brightness(value, window))));
+    const grey = inverted ? 255 - shown : shown;
+    table[value] = 0xff000000 | (grey << 16) | (grey << 8) | grey;
+  }
+  return table;
+}

@@ -1,0 +1,365 @@
+// The viewer as a components-v2 module. Nothing here asks Python for anything but marks: looking never causes a rerun.
+// The files of this folder are joined in the order that __init__.py gives; they share one scope.
+
+const PIXELS = new PixelCache(24, 400e6);
+const KEPT = new Map(); // view_key -> how the reviewer left that case; lives as long as the tab
+const PREFERENCES = { opacity: 0.5, threshold: 0.2, colours: "viridis" }; // the reviewer's taste: kept from case to case
+const VIEWERS = new WeakMap(); // parent element -> Viewer; Streamlit calls the module again on every rerun
+const MAX_ZOOM = 40;
+const CINE_MS = 100;
+let activeViewer = null; // keys go to the viewer last pointed at
+let lastSerial = 0;
+
+function newState() {
+  // x, y: image coordinates at the middle of the stage; shift, stretch: the window relative to each frame's own.
+  return { frame: 0, fitted: true, zoom: 1, x: 0, y: 0, shift: 0, stretch: 1, inverted: false, heat: false, own: false };
+}
+
+class Viewer {
+  constructor(root) {
+    this.root = root;
+    this.canvas = root.querySelector("canvas");
+    this.context = this.canvas.getContext("2d");
+    this.stage = root.querySelector(".stage");
+    this.hud = new Hud(root);
+    Object.assign(this, { state: newState(), frames: [], regions: [], heats: new Map(), tool: "window", width: 0, height: 0 });
+    Object.assign(this, { picture: null, draft: null, viewKey: null, unacknowledged: 0, drawing: 0, stale: true, playing: null });
+    this.bar = new Controls(this, root);
+    listenToPointer(this, this.canvas);
+    listenToWheel(this, this.canvas);
+    this.onKey = (event) => {
+      if (activeViewer === this && this.width > 0) handleKey(this, event);
+    };
+    document.addEventListener("keydown", this.onKey);
+    root.querySelector(".viewer").addEventListener("pointerenter", () => (activeViewer = this));
+    if (!activeViewer?.canvas.isConnected) activeViewer = this;
+    this.observer = new ResizeObserver(() => this.resize());
+    this.observer.observe(this.stage);
+    this.resize();
+  }
+
+  dispose() {
+    this.playing = null;
+    this.observer.disconnect();
+    document.removeEventListener("keydown", this.onKey);
+  }
+
+  // ---- what Python says -------------------------------------------------------------------------------------------
+
+  /** Called on every rerun and on a change of theme: cheap when nothing changed. */
+  update(component) {
+    this.component = component;
+    const { view_key, frames, heatmaps, height, prefetch } = component.data;
+    this.stage.style.setProperty("--viewer-height", height ? `${height}px` : "");
+    const arrives = view_key !== this.viewKey;
+    if (arrives) this.open(view_key);
+    this.frames = frames.map((frame, index) => ({ ...frame, index }));
+    this.prefetch = prefetch;
+    this.heats = new Map(heatmaps.map((packet) => {
+      const known = this.heats.get(packet.image);
+      return [packet.image, known?.packet.id === packet.id ? known.adopt(packet) : new HeatLayer(packet)];
+    }));
+    this.takeRegions(component.data, arrives);
+    const index = Math.min(this.state.frame, this.frames.length - 1);
+    if (this.wanted?.url !== this.frames[index].url) this.show(index);
+    else this.draw();
+    this.bar.sync();
+  }
+
+  /** Another case: the old picture disappears at once, so that it never stands under the new case's name. */
+  open(viewKey) {
+    this.viewKey = viewKey;
+    this.state = KEPT.get(viewKey) ?? newState();
+    KEPT.set(viewKey, this.state);
+    Object.assign(this, { picture: null, wanted: null, draft: null, unacknowledged: 0, playing: null });
+    this.hud.clear();
+    this.draw();
+  }
+
+  /** A rerun that began before the last mark was made carries an older list: what is on the screen stays. */
+  takeRegions({ regions, acknowledged }, arrives) {
+    if (!arrives && acknowledged < this.unacknowledged) return;
+    this.regions = regions;
+  }
+
+  // ---- pictures ---------------------------------------------------------------------------------------------------
+
+  async show(index) {
+    const frame = this.frames[index];
+    this.state.frame = index;
+    this.wanted = frame;
+    this.hud.say("Loading…", true);
+    this.bar.sync();
+    try {
+      const buffer = await PIXELS.get(frame.url);
+      if (this.wanted !== frame) return;
+      this.picture = new Picture(frame, buffer);
+      this.hud.say("");
+    } catch (error) {
+      if (this.wanted !== frame) return;
+      this.picture = this.playing = null;
+      this.hud.clear();
+      this.hud.say(`This image could not be loaded (${error.message}); press F to try again.`);
+    }
+    this.refresh();
+    this.bar.sync();
+    this.fetchAhead(index);
+  }
+
+  /** Neighbours first, then what Python expects next; failures are reported when the picture is really wanted. */
+  fetchAhead(index) {
+    const neighbours = [1, -1, 2].map((offset) => this.frames[index + offset]?.url).filter(Boolean);
+    for (const url of [...neighbours, ...this.prefetch]) PIXELS.get(url).catch(() => {});
+  }
+
+  step(by) {
+    const index = Math.max(0, Math.min(this.frames.length - 1, this.state.frame + by));
+    this.playing = null;
+    if (index !== this.state.frame) this.show(index);
+    this.bar.sync();
+  }
+
+  async togglePlay() {
+    if (this.playing || this.frames.length < 2) {
+      this.playing = null;
+      return this.bar.sync();
+    }
+    const turn = (this.playing = {}); // a second press, another case or an error takes it away
+    while (this.playing === turn) {
+      await this.show((this.state.frame + 1) % this.frames.length);
+      await new Promise((resolve) => setTimeout(resolve, CINE_MS));
+    }
+  }
+
+  // ---- looking ----------------------------------------------------------------------------------------------------
+
+  /** The window in use for a frame, in stored values. */
+  window(frame) {
+    const { shift, stretch } = this.state;
+    const [center, width] = [frame.window_center, frame.window_width];
+    const narrowest = frame.function === "LINEAR" ? 1 : width / 200;
+    return { center: center + shift * width, width: Math.max(narrowest, width * stretch), kind: frame.function };
+  }
+
+  setWindow(shift, stretch) {
+    this.change({ shift, stretch: Math.max(0.005, stretch) });
+  }
+
+  zoom() {
+    const { frame } = this.picture;
+    return this.state.fitted ? Math.min(this.width / frame.width, this.height / frame.height) : this.state.zoom;
+  }
+
+  /** Image coordinates in the middle of the stage. */
+  view() {
+    const { frame } = this.picture;
+    return this.state.fitted ? { x: frame.width / 2, y: frame.height / 2 } : this.state;
+  }
+
+  toImage(event) {
+    if (!this.picture) return [0, 0];
+    const [zoom, { x, y }] = [this.zoom(), this.view()];
+    return [x + (event.offsetX - this.width / 2) / zoom, y + (event.offsetY - this.height / 2) / zoom];
+  }
+
+  /** Zoom about a place of the stage (its middle by default), which stays where it is. */
+  zoomBy(factor, stageX = this.width / 2, stageY = this.height / 2) {
+    if (!this.picture) return;
+    const [old, { x, y }] = [this.zoom(), this.view()];
+    const zoom = Math.min(MAX_ZOOM, Math.max(0.02, old * factor));
+    const [dx, dy] = [stageX - this.width / 2, stageY - this.height / 2];
+    this.state.zoom = zoom;
+    this.panTo(x + dx / old - dx / zoom, y + dy / old - dy / zoom, zoom);
+  }
+
+  /** The middle of the stage always shows some of the picture: it cannot be lost. */
+  panTo(x, y, zoom = this.zoom()) {
+    const { frame } = this.picture;
+    const within = (value, size) => Math.min(size, Math.max(0, value));
+    Object.assign(this.state, { fitted: false, zoom, x: within(x, frame.width), y: within(y, frame.height) });
+    this.draw();
+  }
+
+  /** Fit and the frame's own window; also the second try after a failed fetch. */
+  reset() {
+    this.change({ fitted: true, shift: 0, stretch: 1, inverted: false });
+    if (!this.picture) this.show(this.state.frame);
+  }
+
+  change(values) {
+    Object.assign(this.state, values);
+    this.refresh();
+    this.bar.sync();
+  }
+
+  prefer(values) {
+    Object.assign(PREFERENCES, values);
+    this.draw();
+    this.bar.sync();
+  }
+
+  heat() {
+    return this.picture ? this.heats.get(this.picture.frame.index) : undefined;
+  }
+
+  toggleHeat() {
+    if (this.heats.size) this.change({ heat: !this.state.heat });
+  }
+
+  pick(tool) {
+    this.tool = tool;
+    this.bar.sync();
+  }
+
+  toggleHelp(open) {
+    this.bar.toggleHelp(open);
+  }
+
+  escape() {
+    Object.assign(this, { draft: null, playing: null });
+    this.toggleHelp(false);
+    this.draw();
+    this.bar.sync();
+  }
+
+  probe(place) {
+    const text = place && this.picture ? this.picture.describe(...place) : "";
+    const heat = text && this.state.heat ? this.heat() : null;
+    const { width, height } = this.picture?.frame ?? {};
+    this.hud.probe.textContent = heat ? `${text}\nheatmap ${shortNumber(heat.sample(place[0] / width, place[1] / height))}` : text;
+  }
+
+  // ---- marks ------------------------------------------------------------------------------------------------------
+
+  addRegion(region) {
+    this.sendRegions([...this.regions, region]);
+  }
+
+  addPoint([x, y]) {
+    const { index } = this.picture.frame;
+    this.addRegion({ kind: "point", image: index, points: [[x, y]] });
+    if (this.component.data.wants_point) {
+      this.component.setTriggerValue("point", { view_key: this.viewKey, image: index, x, y });
+    }
+  }
+
+  undoRegion() {
+    const last = this.regions.findLastIndex((region) => region.image === this.picture?.frame.index);
+    if (last >= 0) this.sendRegions(this.regions.toSpliced(last, 1));
+  }
+
+  clearRegions() {
+    if (this.regions.length) this.sendRegions([]);
+  }
+
+  /** `view_key` says whose regions these are; `serial` lets Python say which message it has seen. */
+  sendRegions(items) {
+    this.regions = items;
+    lastSerial = Math.max(lastSerial, this.component.data.acknowledged) + 1;
+    this.unacknowledged = lastSerial;
+    this.component.setStateValue("regions", { view_key: this.viewKey, items, serial: lastSerial });
+    this.draw();
+    this.bar.sync();
+  }
+
+  // ---- drawing ----------------------------------------------------------------------------------------------------
+
+  resize() {
+    const { width, height } = this.stage.getBoundingClientRect();
+    this.ratio = window.devicePixelRatio || 1;
+    [this.width, this.height] = [this.stage.clientWidth, this.stage.clientHeight];
+    if (!width || !height) return;
+    this.canvas.width = Math.round(this.width * this.ratio);
+    this.canvas.height = Math.round(this.height * this.ratio);
+    this.paintStage(); // at once: a resized canvas is blank
+  }
+
+  /** The window or the picture changed: pixels are looked up again before the next drawing. */
+  refresh() {
+    this.stale = true;
+    this.draw();
+  }
+
+  draw() {
+    this.drawing ||= requestAnimationFrame(() => {
+      this.drawing = 0;
+      this.paintStage();
+    });
+  }
+
+  paintStage() {
+    const { context, canvas } = this;
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.fillStyle = "#000";
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    if (this.picture && this.width) {
+      if (this.stale) this.picture.paint(this.window(this.picture.frame), this.state.inverted);
+      this.stale = false;
+      const drawn = this.paintPicture();
+      this.paintRegions();
+      this.hud.update(this);
+      this.report(drawn);
+    } else this.report(false);
+  }
+
+  /** The picture and, where asked for, its heatmap; true when a heatmap was really drawn. */
+  paintPicture() {
+    const { context, ratio, picture: { frame, canvas } } = this;
+    const [zoom, { x, y }] = [this.zoom(), this.view()];
+    context.setTransform(zoom * ratio, 0, 0, zoom * ratio, (this.width / 2 - x * zoom) * ratio, (this.height / 2 - y * zoom) * ratio);
+    context.imageSmoothingEnabled = zoom < 4; // beyond, a reviewer wants to see the pixels themselves
+    context.imageSmoothingQuality = "high"; // a shrunken mammogram must not lose single bright pixels
+    context.drawImage(canvas, 0, 0);
+    const heat = this.heat();
+    if (!this.state.heat || !heat || heat.isZero) return false;
+    context.imageSmoothingEnabled = true;
+    context.globalAlpha = PREFERENCES.opacity;
+    context.drawImage(heat.layer({ ...PREFERENCES, own: this.state.own }), 0, 0, frame.width, frame.height);
+    context.globalAlpha = 1;
+    return true;
+  }
+
+  paintRegions() {
+    const { context, ratio, picture: { frame } } = this;
+    const [zoom, { x, y }] = [this.zoom(), this.view()];
+    const place = ([px, py]) => [this.width / 2 + (px - x) * zoom, this.height / 2 + (py - y) * zoom];
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.font = "600 12px sans-serif";
+    this.regions.forEach((region, i) => {
+      if (region.image === frame.index) drawRegion(context, region, String(i + 1), place);
+    });
+    if (this.draft) drawRegion(context, this.draft, "", place);
+  }
+
+  /** What is on the screen, for tests and for screen readers. */
+  report(heatDrawn) {
+    const { frame } = this.picture ?? {};
+    const data = { view: this.viewKey, shown: frame?.url ?? "", frame: frame?.index ?? "", heat: heatDrawn ? "on" : "off" };
+    data.zoom = frame ? this.zoom() : "";
+    data.draws = Number(this.canvas.dataset.draws ?? 0) + 1;
+    if (frame && !frame.colour) {
+      const { center, width } = this.window(frame);
+      Object.assign(data, { wc: center, ww: width });
+    }
+    Object.assign(this.canvas.dataset, data);
+    const which = frame ? `Image ${frame.index + 1} of ${this.frames.length} ${frame.laterality} ${frame.view} ${frame.label}` : "No image";
+    this.canvas.setAttribute("aria-label", `${which.trim()}, heatmap ${data.heat}`);
+  }
+}
+
+export default function mount(component) {
+  const root = component.parentElement;
+  let viewer = VIEWERS.get(root);
+  if (!viewer?.canvas.isConnected) {
+    viewer?.dispose();
+    viewer = new Viewer(root);
+    VIEWERS.set(root, viewer);
+  }
+  viewer.update(component);
+  // Streamlit also runs the clean-up of a call that a quicker rerun overtook: the viewer goes only when the page did.
+  return () => {
+    if (root.isConnected) return;
+    viewer.dispose();
+    VIEWERS.delete(root);
+  };
+}
