@@ -1,0 +1,130 @@
+"""Checkpoint + split -> run folder with `run.json` and `predictions.csv`."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from core import settings
+from core.checkpoint import Checkpoint, load_checkpoint
+from core.datasets import Case, Dataset, load_dataset, tensors
+from core.datasets.dataset import Progress, base_name
+from core.files import write_json, write_text
+from core.predict import batched_probabilities
+from core.runs import FORMAT, PROBABILITY_DECIMALS, read_run
+from core.statistics.summary import evaluate as all_metrics
+from core.tasks import get_task
+from core.versions import library_versions
+
+__all__ = ["evaluate", "predict_probabilities", "read_run"]
+
+
+def predict_probabilities(
+    checkpoint: Checkpoint, x: torch.Tensor, device: str = "cpu", batch_size: int = 32, progress: Progress | None = None
+) -> np.ndarray:
+    """Softmax probabilities (N, n_classes), float64, of preprocessed images x (N, C, H, W).
+
+    Out of memory halves the batch, down to one image; then, and for logits that are not finite, raises `Refused`.
+    """
+    module = checkpoint.module(device).to(memory_format=torch.channels_last)
+    rows = []
+    for start in range(0, len(x), 8 * batch_size):  # a few batches at a time, to tell how far it is
+        part = x[start : start + 8 * batch_size].contiguous(memory_format=torch.channels_last)
+        rows.append(batched_probabilities(module, part, device, batch_size))
+        if progress:
+            progress(min(start + len(part), len(x)), len(x), "Predicting")
+    return np.concatenate(rows)
+
+
+def evaluate(
+    checkpoint_path: Path,
+    data: Path,
+    split: str,
+    out: Path,
+    *,
+    device: str | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Score a checkpoint once on one split of a dataset; writes `predictions.csv`, then `run.json`, and returns the latter.
+
+    Metrics are computed from the rounded probabilities in `predictions.csv`, so that anyone gets the same figures from it.
+    Raises `Refused` in one sentence for a checkpoint or dataset that cannot be used, or a split that is not there.
+    """
+    started, clock = datetime.now(UTC), time.monotonic()
+    device = device or settings.device()
+    checkpoint = load_checkpoint(checkpoint_path)
+    task = get_task(checkpoint.task)
+    dataset = load_dataset(data, checkpoint.task, progress)
+    x, y = tensors(dataset, split, checkpoint.preprocessing, progress)
+    probabilities = predict_probabilities(checkpoint, x, device, progress=progress)
+    probabilities = np.round(probabilities, PROBABILITY_DECIMALS)
+    point = checkpoint.operating_point
+    metrics = all_metrics(y.numpy(), probabilities, task, point.threshold if point else None)
+    table = _predictions(dataset.split(split), probabilities, task.classes)
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(out / "predictions.csv", table)
+    run = {
+        "format": FORMAT,
+        "id": hashlib.sha256(f"{checkpoint.version}|{dataset.fingerprint}|{split}".encode()).hexdigest(),
+        "model": {
+            "version": checkpoint.version,
+            "architecture": checkpoint.architecture,
+            "name": f"{checkpoint.architecture} {checkpoint.version[:8]}",
+        },
+        "task": task.name,
+        "classes": list(task.classes),
+        "dataset": _dataset_facts(dataset, data, split),
+        "split": split,
+        "operating_point": asdict(point) if point else None,
+        "metrics": {name: _estimate_row(estimate) for name, estimate in metrics.items()},
+        "preprocessing": checkpoint.preprocessing.as_dict(),
+        "history": [dict(row) for row in checkpoint.history],
+        "provenance": {
+            "predictions_sha256": hashlib.sha256(table.encode()).hexdigest(),
+            "versions": dict(library_versions()),
+            "device": device,
+            "started": started.isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - clock, 3),
+        },
+    }
+    write_json(out / "run.json", run)
+    return run
+
+
+def _predictions(cases: Sequence[Case], probabilities: np.ndarray, classes: Sequence[str]) -> str:
+    """The text of `predictions.csv`: one row per case, one probability column per class."""
+    columns: dict[str, Any] = {
+        "case_id": [case.case_id for case in cases],
+        "patient_id": [case.patient_id for case in cases],
+        "label": [classes[case.label] for case in cases],
+    }
+    columns |= {f"prob_{name}": probabilities[:, i] for i, name in enumerate(classes)}
+    return pd.DataFrame(columns).to_csv(index=False, float_format=f"%.{PROBABILITY_DECIMALS}f")
+
+
+def _dataset_facts(dataset: Dataset, data: Path, split: str) -> dict[str, Any]:
+    return {
+        "name": dataset.name,
+        "path": base_name(data),
+        "fingerprint": dataset.fingerprint,
+        "n": len(dataset.split(split)),
+        "counts": dataset.counts(),
+        "leaks": list(dataset.leaks),
+    }
+
+
+def _estimate_row(estimate: Any) -> Mapping[str, Any]:
+    """JSON of an `Estimate`; the reason only where the value is undefined."""
+    row = asdict(estimate)
+    if not row["reason"]:
+        del row["reason"]
+    return row

@@ -1,0 +1,24 @@
+"""One small training run, shared by the tests that need a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from core.training import TrainingJob, train
+from tests.core.bars import QUICK, TASK, write_bars_npz
+
+
+@pytest.fixture(scope="session")
+def bars_npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An NPZ file of 96 / 32 / 40 pictures of bars."""
+    return write_bars_npz(tmp_path_factory.mktemp("bars") / "bars.npz")
+
+
+@pytest.fixture(scope="session")
+def bars_run(bars_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small CNN trained on the bars; read it, do not write into it."""
+    out = tmp_path_factory.mktemp("runs") / "bars-run"
+    train(TrainingJob(bars_npz, TASK, "small-cnn", QUICK, out, size=16, device="cpu"))
+    return out
