@@ -1,0 +1,88 @@
+"""What every explanation method works on, and how it is watched while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from core.preprocess import Preprocessing
+from core.records import Refused
+
+
+class Cancelled(Exception):
+    """The caller asked a running explanation to stop."""
+
+
+@dataclass
+class Watch:
+    """Counts the model's work of one explanation: reports the share done (0–1) and stops when the caller says so.
+
+    `total` is the number of images the model will see; methods set it before they start.
+    """
+
+    progress: Callable[[float], None] | None = None
+    cancelled: Callable[[], bool] | None = None
+    total: int = 1
+    done: int = 0
+
+    def check(self) -> None:
+        """Raise `Cancelled` when the caller no longer wants the result."""
+        if self.cancelled is not None and self.cancelled():
+            raise Cancelled("The explanation was cancelled.")
+
+    def advance(self, images: int) -> None:
+        """Say that the model has seen so many more images."""
+        self.done += images
+        if self.progress is not None:
+            self.progress(min(1.0, self.done / self.total))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One model, one image, one class: `x` is the preprocessed image (1, C, H, W) on the module's device.
+
+    `mean` and `std` (one per channel) are those of the preprocessing, which turn `x` back into brightness in [0, 1].
+    """
+
+    module: nn.Module
+    x: torch.Tensor
+    class_index: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    seed: int = 0
+    watch: Watch = field(default_factory=Watch)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits (N, classes), counted by the watch; raises `Cancelled` before the model runs."""
+        self.watch.check()
+        logits = self.module(x)
+        self.watch.advance(len(x))
+        return logits
+
+    @torch.no_grad()
+    def scores(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits (N,) of the class that is explained, without a graph."""
+        return self.forward(x)[:, self.class_index]
+
+    def brightness(self) -> torch.Tensor:
+        """The image as displayed: (H, W, C) in [0, 1], on the CPU."""
+        mean, std = (torch.tensor(v)[:, None, None] for v in (self.mean, self.std))
+        return (self.x[0].cpu() * std + mean).clamp(0, 1).permute(1, 2, 0)
+
+    def baseline(self, kind: str) -> torch.Tensor:
+        """What stands for "nothing seen", (1, C, 1, 1) in normalised space: `black`, or the image's own `mean` colour."""
+        if kind == "mean":
+            return self.x.mean(dim=(2, 3), keepdim=True)
+        if kind == "black":
+            black = [-mean / std for mean, std in zip(self.mean, self.std, strict=True)]
+            return torch.tensor(black, device=self.x.device)[None, :, None, None]
+        raise Refused(f"The baseline must be black or mean, not {kind!r}.")
+
+
+def case_of(module: nn.Module, x: torch.Tensor, class_index: int, spec: Preprocessing, **more: Any) -> Case:
+    """A case from a preprocessed image and the preprocessing that made it."""
+    return Case(module, x, class_index, spec.mean, spec.std, **more)

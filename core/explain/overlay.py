@@ -1,0 +1,103 @@
+"""A heatmap laid over its image as a PNG that says on itself what it is."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+
+import numpy as np
+import torch
+from PIL import Image as PILImage
+from PIL import ImageDraw, ImageFont
+
+from core.explain.methods import METHODS
+from core.preprocess import display_values
+from core.records import Heatmap, Image, Refused
+
+NOTICE = "research use, not for diagnosis"
+NARROWEST = 240  # pixels; smaller images stand on a wider ground, so that the caption stays legible
+
+# Colour stops at equal distances, sRGB. Unsigned: inferno (van der Walt and Smith, CC0), lightness rises steadily.
+# Signed: blue – white – orange, lightness falls from the middle to both ends, told apart in all common colour blindness.
+_UNSIGNED = ("000004", "1b0c41", "4a0c6b", "781c6d", "a52c60", "cf4446", "ed6925", "fb9b06", "f7d13d", "fcffa4")
+_SIGNED = ("10458c", "4a7fc0", "9dc0e3", "f7f7f7", "f6bf82", "e0872b", "a85200")
+
+
+def display_scale(heatmap: Heatmap) -> float:
+    """The raw value shown in full colour when there is no reference distribution: this map's own largest |value|.
+
+    It is per picture: two maps shown with it cannot be compared by colour. 0 for a map without any evidence.
+    """
+    return float(np.abs(heatmap.values).max())
+
+
+def colours(values: np.ndarray, signed: bool) -> np.ndarray:
+    """Colours (…, 3) in [0, 1] of scaled values (…): 0–1 through the unsigned table, −1 to 1 through the signed one."""
+    table = np.array([list(bytes.fromhex(stop)) for stop in (_SIGNED if signed else _UNSIGNED)]) / 255
+    places = np.linspace(-1 if signed else 0, 1, len(table))
+    return np.stack([np.interp(values, places, table[:, channel]) for channel in range(3)], axis=-1)
+
+
+def overlay_png(
+    image: Image, heatmap: Heatmap, *, opacity: float = 0.5, threshold: float = 0.0, scale: float | None = None
+) -> bytes:
+    """PNG bytes: the image through its window, the map over it, and a caption strip beneath.
+
+    The map is stretched over the whole image (bilinear). `scale` is the raw value of full colour, by default
+    `display_scale`; larger values stay at full colour. Colour covers `opacity` (0–1) of the image at full scale and fades
+    in proportion towards 0, so no evidence leaves the image as it is; below `threshold`, a share of `scale` (0–1),
+    nothing is painted. Raises `Refused` for values outside these ranges.
+    """
+    if not (0 <= opacity <= 1 and 0 <= threshold <= 1) or (scale is not None and not 0 < scale < np.inf):
+        raise Refused("An overlay needs an opacity and a threshold from 0 to 1, and a scale above 0.")
+    shown = display_values(image)
+    grey = np.repeat(shown[..., None], 3, axis=2) if shown.ndim == 2 else shown  # (H, W, 3)
+    full = scale or display_scale(heatmap) or 1.0  # an empty map stays empty at any scale
+    share = np.clip(_stretched(heatmap.values, shown.shape[:2]) / full, -1, 1)  # (H, W)
+    cover = (opacity * np.abs(share) * (np.abs(share) >= threshold))[..., None]
+    mixed = grey * (1 - cover) + colours(share, heatmap.signed) * cover
+    picture = PILImage.fromarray(np.round(mixed * 255).astype(np.uint8))
+    return _with_caption(picture, caption(heatmap, scale))
+
+
+def caption(heatmap: Heatmap, scale: float | None = None) -> str:
+    """Method, class, grid, largest raw value and the notice, as drawn beneath an overlay."""
+    title = METHODS[heatmap.method].title if heatmap.method in METHODS else heatmap.method
+    height, width = heatmap.values.shape
+    parts = [title, heatmap.target_class, f"{height} × {width}"]
+    parts.append(f"max {'±' if heatmap.signed else ''}{_short(display_scale(heatmap))}")
+    if scale is not None:
+        parts.append(f"full colour at {_short(scale)}")
+    return " · ".join([*parts, NOTICE])
+
+
+def _short(value: float) -> str:
+    digits, exponent = f"{value:.2e}".split("e")
+    return f"{digits}e{int(exponent)}"
+
+
+def _stretched(values: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    grid = torch.from_numpy(values)[None, None]  # (1, 1, h, w)
+    # Antialiased like the preprocessing: it only matters where the map is finer than the image.
+    return torch.nn.functional.interpolate(grid, size=size, mode="bilinear", align_corners=False, antialias=True)[
+        0, 0
+    ].numpy()
+
+
+def _with_caption(picture: PILImage.Image, text: str) -> bytes:
+    """PNG bytes of the picture with the text on a black strip beneath, on as many lines as it needs."""
+    width = max(picture.width, NARROWEST)
+    points = min(40, max(12, width // 50))
+    font = ImageFont.load_default(size=points)
+    text = text.replace("×", "x")  # Pillow's own font has no multiplication sign
+    letters = max(1, int(width / font.getlength("n")) - 2)
+    lines = textwrap.wrap(text, letters)
+    line = int(points * 1.4)
+    canvas = PILImage.new("RGB", (width, picture.height + line * len(lines) + points // 2))
+    canvas.paste(picture, (0, 0))
+    pen = ImageDraw.Draw(canvas)
+    for row, words in enumerate(lines):
+        pen.text((points // 2, picture.height + row * line + points // 4), words, font=font, fill=(235, 235, 235))
+    out = io.BytesIO()
+    canvas.save(out, format="PNG")
+    return out.getvalue()
