@@ -11,6 +11,7 @@ from pathlib import Path
 from core.datasets.dataset import Case, Progress, base_name
 from core.reading import read_upload
 from core.records import Image, Refused, StudyRejected
+from core.settings import installation_secret
 from core.tasks import Task
 
 _SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -90,7 +91,7 @@ def _folders(folder: Path) -> list[Path]:
 def _read(file: _File) -> list[tuple[Image, str]]:
     """The images of a file, each with the patient that the file itself names (a pseudonym, or empty)."""
     try:
-        studies = read_upload(file.path.name, file.path.read_bytes())
+        studies = read_upload(file.path.name, file.path.read_bytes(), secret=installation_secret())
     except (StudyRejected, OSError) as e:
         reason = e.reason if isinstance(e, StudyRejected) else f"{e.strerror}."
         raise Refused(f"{file.case_id} cannot be read: {reason}") from e

@@ -334,7 +334,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
     }  # fmt: skip
     for name, content in files.items():
         torch.save(content, tmp_path / name)
-    (tmp_path / "text.pt").write_text("not weights")
+    (tmp_path / "text.pt").write_text("these are not weights")
     for name in (*files, "text.pt", "missing.pt"):
         with pytest.raises(Refused, match=name) as refusal:
             load_pretrained(net, tmp_path / name)
