@@ -28,6 +28,16 @@ def check_directory(data: bytes) -> None:
         )
 
 
+def check_member(info: zipfile.ZipInfo) -> None:
+    """Raise `StudyRejected` for a member that is encrypted, a link, or packed by a method that cannot be bounded."""
+    if info.flag_bits & 1:
+        raise StudyRejected("The file is encrypted inside its ZIP archive.", "Pack it without a password.")
+    if stat.S_ISLNK(info.external_attr >> 16):
+        raise StudyRejected("The archive holds a link instead of a file.", "Pack the file itself.")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise StudyRejected("The file is packed by a rare method inside its ZIP archive.", "Pack it as a plain ZIP.")
+
+
 def read_members(data: bytes) -> Iterator[tuple[str, bytes | StudyRejected]]:
     """Each file of a ZIP: its name inside the archive and its bytes, or why it is refused.
 
@@ -57,11 +67,8 @@ def _is_hidden(path: str) -> bool:
 
 
 def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, left: int) -> bytes | StudyRejected:
-    if info.flag_bits & 1:
-        return StudyRejected("The file is encrypted inside its ZIP archive.", "Pack it without a password.")
-    if stat.S_ISLNK(info.external_attr >> 16):
-        return StudyRejected("The archive holds a link instead of a file.", "Pack the file itself.")
     try:
+        check_member(info)
         with archive.open(info) as stream:
             chunks = iter(lambda: stream.read(limits.MIB), b"")
             return limits.collect(chunks, info.compress_size, min(limits.INFLATED_BYTES, left))

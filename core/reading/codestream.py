@@ -12,6 +12,7 @@ _JPEG = (
     uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1,
     uid.JPEGLSLossless, uid.JPEGLSNearLossless,
 )  # fmt: skip
+_JPEG2000 = (uid.JPEG2000Lossless, uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K)
 _NO_LENGTH = {0x01, *range(0xD0, 0xD9)}  # markers without a segment (ITU-T T.81 B.1.1.3)
 _FRAME_MARKERS = (set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}) | {0xF7}  # 0xF7 begins a JPEG-LS frame
 _TILES = 65_535
@@ -34,7 +35,7 @@ def check_frame(frame: bytes, syntax: str, shape: tuple[int, int, int], sample_b
         found = _jpeg_shape(frame)
         if not frame[-4:].rstrip(b"\0").endswith(b"\xff\xd9"):
             raise StudyRejected("The compressed picture inside the DICOM file is cut off.", "Export it again.")
-    elif syntax in uid.JPEG2000TransferSyntaxes or syntax in uid.HTJ2KTransferSyntaxes:
+    elif syntax in _JPEG2000:
         found = _jpeg2000_shape(frame)
     else:
         return

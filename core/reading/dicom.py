@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import pydicom
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import read_dataset, read_partial
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
 
 from core.reading import limits
 from core.reading.dicom_facts import FACT_KEYWORDS, facts_of, number, text
@@ -25,10 +26,12 @@ from core.records import Image, StudyRejected
 # What pydicom says about odd values would quote them, and they may be a patient's: refusals say what matters.
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+warnings.filterwarnings("ignore", category=UserWarning, module="pydicom")
 
 _IDENTITY = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "InstanceNumber", "SOPClassUID")
-_TAGS = [Tag(keyword) for keyword in (*_IDENTITY, *FACT_KEYWORDS, *PIXEL_KEYWORDS)]
 _PIXEL_TAGS = {Tag(keyword) for keyword in PIXELS}
+_HEADER_TAGS = {Tag(keyword) for keyword in (*_IDENTITY, *FACT_KEYWORDS, *PIXEL_KEYWORDS)} - _PIXEL_TAGS
+_TAGS: list[BaseTag | int] = [*_HEADER_TAGS, *_PIXEL_TAGS]
 
 _NOT_PICTURES = {
     "SR": "a structured report",
@@ -102,7 +105,7 @@ def _parse(data: bytes) -> Dataset:
     def check(tag: Any, vr: str | None, length: int) -> bool:
         nonlocal pixels_begun
         pixels_begun |= tag in _PIXEL_TAGS
-        if tag not in _PIXEL_TAGS and tag in _TAGS and limits.HEADER_VALUE_BYTES < length < 0xFFFFFFFF:
+        if tag in _HEADER_TAGS and limits.HEADER_VALUE_BYTES < length < 0xFFFFFFFF:
             raise StudyRejected("The DICOM header holds an oversized element.", "Export the file again.")
         return False
 

@@ -34,7 +34,7 @@ FACT_KEYWORDS = (
 
 def first(value: Any) -> Any:
     """The first of several values, the value itself, or None for an empty one."""
-    if isinstance(value, MultiValue | list | tuple):
+    if isinstance(value, (MultiValue, list, tuple)):
         return value[0] if value else None
     return None if value == "" else value
 
@@ -72,7 +72,7 @@ def spacing_mm(dataset: Dataset, frame: int = 0) -> tuple[float, float] | None:
     owner = group(dataset, "PixelMeasuresSequence", frame)
     for keyword in _SPACINGS:
         try:
-            row, column = (float(value) for value in owner.get(keyword) or ())
+            row, column = map(float, owner.get(keyword) or ())
         except Exception:  # absent, damaged, or not two numbers
             continue
         if 0 < row < 1e4 and 0 < column < 1e4:

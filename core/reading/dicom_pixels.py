@@ -16,7 +16,7 @@ from pydicom.pixels.processing import apply_color_lut
 
 from core.reading import jpeg_plugin, limits
 from core.reading.codestream import check_frame
-from core.reading.dicom_facts import first, group, laterality, number, spacing_mm, view
+from core.reading.dicom_facts import first, group, laterality, number, spacing_mm, text, view
 from core.reading.grey import GreyScale, ValueWindow, grey_image
 from core.records import Image, StudyRejected
 
@@ -86,10 +86,13 @@ def _layout(dataset: Dataset) -> _Layout:
     grey = photometric in ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
     colour = photometric in ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT") and not is_float
     if not (grey and layout.samples == 1) and not (colour and layout.samples == 3):
-        named = photometric if grey or colour else "not known here"
+        named = photometric if grey or colour else "not known here" if photometric else "missing"
         raise StudyRejected(
-            f"The DICOM file's colour model is {named or 'missing'}, with {layout.samples} samples per pixel.", _HINT
+            f"The DICOM file's colour model is {named}, with {layout.samples} samples per pixel.", _HINT
         )
+    stored = _whole(dataset, "BitsStored", layout.bits_allocated)
+    if not 1 <= stored <= layout.bits_allocated:
+        raise StudyRejected(f"The DICOM header's BitsStored is {stored}, which cannot be.", _HINT)
     if layout.bits_allocated not in (1, 8, 16, 32, 64) or (colour and layout.bits_allocated not in (8, 16)):
         raise StudyRejected(f"The DICOM file stores {layout.bits_allocated} bits per value, not read here.", _HINT)
     return layout
@@ -182,6 +185,8 @@ def _image(dataset: Dataset, layout: _Layout, frame: np.ndarray, index: int) -> 
 
 def _eight_bits(frame: np.ndarray, bits_stored: int) -> np.ndarray:
     """Colours as uint8: the most significant eight of the stored bits."""
+    if frame.dtype.kind != "u":
+        raise StudyRejected("The DICOM file's colours are signed numbers.", _HINT)
     return (frame >> max(bits_stored - 8, 0)).astype(np.uint8)
 
 
@@ -209,8 +214,6 @@ def _grey_scale(dataset: Dataset, layout: _Layout, frame: np.ndarray, index: int
         window=_window(group(dataset, "FrameVOILUTSequence", index), is_float=frame.dtype.kind == "f"),
         padding=_padding(dataset),
     )
-    if not 1 <= scale.bits_stored <= layout.bits_allocated:
-        raise StudyRejected(f"The DICOM header's BitsStored is {scale.bits_stored}, which cannot be.", _HINT)
     if tables := dataset.get("ModalityLUTSequence"):
         values, bits = _through_table(frame, tables[0])
         return values, replace(scale, bits_stored=bits, slope=1.0, intercept=0.0, padding=None)
@@ -231,10 +234,11 @@ def _window(owner: Dataset, *, is_float: bool) -> ValueWindow | None:
     center, width = number(owner, "WindowCenter", float("nan")), number(owner, "WindowWidth", 0.0)
     if np.isnan(center) or width <= 0:
         return None
-    function = str(owner.get("VOILUTFunction") or "LINEAR").strip()
-    if function not in ("LINEAR_EXACT", "SIGMOID"):
-        function = "LINEAR_EXACT" if is_float else "LINEAR"  # LINEAR's half levels mean nothing to fractions
-    return ValueWindow(center, width, function)
+    stated = text(owner, "VOILUTFunction")
+    if stated == "SIGMOID":
+        return ValueWindow(center, width, "SIGMOID")
+    exact = stated == "LINEAR_EXACT" or is_float  # LINEAR's half levels mean nothing to fractions
+    return ValueWindow(center, width, "LINEAR_EXACT" if exact else "LINEAR")
 
 
 def _padding(dataset: Dataset) -> tuple[float, float] | None:

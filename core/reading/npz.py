@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 
 from core.reading import limits
-from core.reading.archive import check_directory
+from core.reading.archive import check_directory, check_member
 from core.reading.grey import picture_window, to_stored
 from core.records import Image, Study, StudyRejected, study_id
 from core.tasks import Task, get_task
@@ -42,7 +42,9 @@ def read_npz(data: bytes, name: str, task: str = "") -> list[Study]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         if len(members) > limits.NPZ_MEMBERS:
-            raise StudyRejected(f"The NPZ file holds {len(members)} arrays; at most {limits.NPZ_MEMBERS} are read.", "")
+            raise StudyRejected(
+                f"The NPZ file holds {len(members)} arrays; at most {limits.NPZ_MEMBERS} are read.", _EXPECTED
+            )
         wanted = [split for split in SPLITS if f"{split}_images" in members]
         if not wanted:
             raise StudyRejected("The NPZ file holds no images under a known name.", _EXPECTED)
@@ -53,7 +55,7 @@ def read_npz(data: bytes, name: str, task: str = "") -> list[Study]:
                 f"The NPZ file holds {count:,} images; at most {limits.NPZ_IMAGES:,} are read as studies.",
                 "Upload a part of it; whole datasets are evaluated from the terminal.",
             )
-        studies = []
+        studies: list[Study] = []
         for split in wanted:
             images = _load(archive, members[f"{split}_images"])
             labels = _load(archive, members[key]) if (key := f"{split}_labels") in members else None
@@ -122,6 +124,7 @@ def _class_name(label: int, task: Task) -> str:
 
 def _peek(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Header:
     """The header of one array, checked; its data stay unread."""
+    check_member(info)
     with archive.open(info) as stream:
         return _read_header(stream)
 
@@ -137,7 +140,9 @@ def _read_header(stream: IO[bytes]) -> _Header:
         raise StudyRejected(
             "The NPZ file holds Python objects or text, which are never loaded.", "Save plain arrays of numbers."
         )
-    if min(header.shape, default=1) < 0 or header.nbytes > limits.INFLATED_BYTES:
+    if min(header.shape, default=0) < 0:
+        raise StudyRejected("An array of the NPZ file announces a negative size.", "Save or copy it again.")
+    if header.nbytes > limits.INFLATED_BYTES:
         raise StudyRejected(
             f"An array of the NPZ file is {header.nbytes / limits.MIB:,.0f} MB large; "
             f"at most {limits.INFLATED_BYTES // limits.MIB} MB are read.",
@@ -153,5 +158,5 @@ def _load(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
         data = limits.collect(chunks, info.compress_size, limits.INFLATED_BYTES)
     if len(data) != header.nbytes:
         raise StudyRejected("An array of the NPZ file is shorter or longer than it says.", "Save or copy it again.")
-    order = "F" if header.fortran_order else "C"
-    return np.frombuffer(data, dtype=header.dtype).reshape(header.shape, order=order)
+    values = np.frombuffer(data, dtype=header.dtype)
+    return values.reshape(header.shape[::-1]).T if header.fortran_order else values.reshape(header.shape)

@@ -1,0 +1,507 @@
+"""Pictures, NPZ files, archives and folders become studies; what cannot be read is refused in one sentence."""
+
+from __future__ import annotations
+
+import io
+import random
+import stat
+import struct
+import warnings
+import zipfile
+import zlib
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+from pydicom import uid
+
+from core.preprocess import display_values
+from core.reading import Outcome, read_paths, read_upload, read_uploads
+from core.reading.names import display_name, stem
+from core.records import Image, Refused, StudyRejected, Window
+from tests.core.dicom_factory import encapsulated, make_dataset, make_dicom, rle_frame, to_bytes
+
+GREY = np.arange(0, 240, 20, dtype=np.uint8).reshape(3, 4)
+NOISE = np.random.default_rng(7).integers(0, 256, (40, 50), dtype=np.uint8)
+
+
+def saved(picture: Pillow.Image, kind: str = "PNG", **options: object) -> bytes:
+    """A picture as a file."""
+    stream = io.BytesIO()
+    picture.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def png(values: np.ndarray) -> bytes:
+    """Values as a PNG file."""
+    return saved(Pillow.fromarray(values))
+
+
+def npz(**arrays: np.ndarray) -> bytes:
+    """Arrays as an NPZ file."""
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)
+    return stream.getvalue()
+
+
+def zipped(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """Files as a ZIP archive."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", method) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return stream.getvalue()
+
+
+def image_of(data: bytes) -> Image:
+    """The one image of a file."""
+    (study,) = read_upload("picture", data)
+    (image,) = study.images
+    return image
+
+
+def reason(data: bytes, name: str = "file", **options: object) -> str:
+    """Why a file is refused; every refusal says what to do."""
+    with pytest.raises(StudyRejected) as refusal:
+        read_upload(name, data, **options)
+    assert refusal.value.hint
+    assert refusal.value.reason.endswith(".")
+    return refusal.value.reason
+
+
+# Pictures
+
+
+def test_grey_png_stays_as_stored() -> None:
+    """8-bit grey pixels are the pixels, shown from 0 to 255."""
+    image = image_of(png(GREY))
+    assert image.pixels.tolist() == GREY.tolist()
+    assert image.window == Window(127.5, 255.0, "LINEAR_EXACT")
+    assert display_values(image)[0, 1] == pytest.approx(20 / 255)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bit_grey_keeps_every_level(kind: str) -> None:
+    """16-bit grey is not squeezed to 8 bits, and is shown from its smallest to its largest value."""
+    values = np.array([[300, 301], [4000, 2150]], dtype=np.uint16)
+    image = image_of(saved(Pillow.fromarray(values), kind))
+    assert image.pixels.tolist() == values.tolist()
+    assert display_values(image).tolist()[1] == pytest.approx([1.0, 0.5])
+
+
+def test_float_tiff_keeps_its_unit() -> None:
+    """Float pixels are scaled to 16 bits; slope and intercept give the values back."""
+    values = np.array([[-2.0, 0.0], [1.0, 6.0]], dtype=np.float32)
+    image = image_of(saved(Pillow.fromarray(values), "TIFF"))
+    assert image.pixels * image.slope + image.intercept == pytest.approx(values, abs=8 / 65535)
+
+
+def test_colour_stays_rgb() -> None:
+    """RGB pixels are the pixels, without a window."""
+    colours = np.arange(36, dtype=np.uint8).reshape(3, 4, 3)
+    image = image_of(png(colours))
+    assert image.pixels.tolist() == colours.tolist()
+    assert image.window is None
+
+
+def test_transparency_lies_over_black() -> None:
+    """Transparent pixels turn dark in proportion, in colour and in grey."""
+    rgba = np.array([[[200, 100, 50, 255], [200, 100, 50, 0], [200, 100, 50, 51]]], dtype=np.uint8)
+    assert image_of(png(rgba)).pixels.tolist() == [[[200, 100, 50], [0, 0, 0], [40, 20, 10]]]
+    grey = Pillow.merge("LA", [Pillow.fromarray(rgba[..., channel]) for channel in (0, 3)])
+    assert image_of(saved(grey)).pixels.tolist() == [[200, 0, 40]]
+
+
+def test_palette_and_bitmap() -> None:
+    """Palette pictures become their colours, black-and-white ones 0 and 255."""
+    palette = Pillow.fromarray(np.array([[0, 1]], dtype=np.uint8), mode="P")
+    palette.putpalette([10, 20, 30, 40, 50, 60])
+    assert image_of(saved(palette)).pixels.tolist() == [[[10, 20, 30], [40, 50, 60]]]
+    assert image_of(saved(Pillow.fromarray(np.array([[True, False]])))).pixels.tolist() == [[255, 0]]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+@pytest.mark.parametrize(
+    ("orientation", "corner"), [(1, (0, 0)), (2, (0, -1)), (3, (-1, -1)), (6, (0, -1)), (8, (-1, 0))]
+)
+def test_orientation_is_honoured(kind: str, orientation: int, corner: tuple[int, int]) -> None:
+    """A bright square in the stored top left corner lands where EXIF orientation says."""
+    values = np.zeros((32, 48), dtype=np.uint8)
+    values[:8, :8] = 255
+    exif = Pillow.Exif()
+    exif[0x0112] = orientation
+    pixels = image_of(saved(Pillow.fromarray(values), kind, exif=exif)).pixels
+    corners = {(r, c): int(pixels[r, c]) > 200 for r in (0, -1) for c in (0, -1)}
+    assert corners == {at: at == corner for at in corners}
+    assert pixels.shape == ((48, 32) if orientation > 4 else (32, 48))
+
+
+def test_tiff_pages_are_frames() -> None:
+    """A TIFF of three pages is one study of three images."""
+    pages = [Pillow.fromarray(GREY + n) for n in range(3)]
+    (study,) = read_upload("stack.tif", saved(pages[0], "TIFF", save_all=True, append_images=pages[1:]))
+    assert [(image.frame, int(image.pixels[0, 0])) for image in study.images] == [(0, 0), (1, 1), (2, 2)]
+    assert study.name == "stack"
+
+
+def test_picture_study_has_no_patient() -> None:
+    """A picture knows no patient and no modality; it takes the task that the page is about."""
+    (study,) = read_upload("../../case 12.png", png(GREY), task="breast-ultrasound")
+    assert (study.name, study.patient_id, study.modality, study.task) == ("case 12", "", "", "breast-ultrasound")
+    assert study.reference_standard is None
+
+
+def test_same_picture_is_the_same_study() -> None:
+    """Equal pixels are one study whatever the file; different pixels are another."""
+    ids = [read_upload("x", data)[0].id for data in (png(GREY), saved(Pillow.fromarray(GREY), "TIFF"), png(GREY + 1))]
+    assert ids[0] == ids[1] != ids[2]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+@pytest.mark.parametrize("part", [0.2, 0.5, 0.8])
+def test_cut_pictures_are_refused(kind: str, part: float) -> None:
+    """A picture that lacks its end is refused rather than shown half grey."""
+    data = saved(Pillow.fromarray(NOISE), kind)
+    assert "damaged or cut off" in reason(data[: int(len(data) * part)])
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A grey PNG that announces a size and holds one tiny compressed block."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">L", len(body)) + kind + body + struct.pack(">L", zlib.crc32(kind + body))
+
+    header = chunk(b"IHDR", struct.pack(">LLBBBBB", width, height, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 64)) + chunk(b"IEND", b"")
+
+
+def test_huge_picture_is_refused_unread() -> None:
+    """A PNG of 30,000 × 30,000 pixels is refused by its header."""
+    assert reason(png_header(30_000, 30_000)) == "The picture has more than 50 million pixels."
+    assert reason(png_header(7500, 7500)) == "The picture has more than 50 million pixels."
+    assert "at most 8,192 × 8,192" in reason(png_header(10_000, 100))
+
+
+def test_animation_is_refused() -> None:
+    """An animated PNG is not silently read as its first frame."""
+    frames = [Pillow.fromarray(GREY + n) for n in (0, 5)]
+    assert reason(saved(frames[0], save_all=True, append_images=frames[1:])) == "The PNG file is an animation."
+
+
+def test_tiff_of_too_many_pages_is_refused() -> None:
+    """A TIFF of 513 pages is refused."""
+    page = Pillow.fromarray(np.zeros((1, 1), dtype=np.uint8))
+    data = saved(page, "TIFF", save_all=True, append_images=[page] * 512)
+    assert reason(data) == "The file holds 513 pictures; at most 512 are read."
+
+
+# What a file is
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"", "The file is empty."),
+        (b"patient,age\n1,40\n", "The file is text, not a picture."),
+        (b"%PDF-1.7\n\0", "The file is a PDF document, which is not read here."),
+        (b"GIF89a\0\0", "The file is a GIF picture, which is not read here."),
+        (b"MZ\x90\0" * 40, "The file is a Windows program, which is not read here."),
+        (b"\0" * 344 + b"n+1\0", "The file is a NIfTI volume, which is not read here."),
+        (b"\x01\x02\x03\x04" * 9, "The file is of a kind that is not known here."),
+        (b"\x89PNG\r\n\x1a\n", "The PNG file is damaged or cut off (UnidentifiedImageError)."),
+        (b"\0" * 128 + b"DICM", "The file begins like DICOM but holds nothing that can be read."),
+    ],
+    ids=lambda value: repr(value[:12]),
+)
+def test_other_files_are_named(data: bytes, expected: str) -> None:
+    """What is no picture is refused by what it is, whatever its name says."""
+    assert reason(data, "scan.dcm") == expected
+
+
+def test_content_decides_not_the_name() -> None:
+    """A PNG called .dcm and a DICOM file called .png are both read."""
+    assert read_upload("a.dcm", png(GREY))[0].modality == ""
+    assert read_upload("b.png", make_dicom(GREY))[0].modality == "MR"
+
+
+def test_oversized_file_is_refused() -> None:
+    """More than 200 MB are refused without a look inside."""
+    assert "at most 200 MB" in reason(bytes(200 * 1024 * 1024 + 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "shown", "short"),
+    [
+        ("../../etc/x.png", "x.png", "x"),
+        ("C:\\Users\\me\\scan 1.dcm", "scan 1.dcm", "scan 1"),
+        ("<img onerror=alert(1)>.png", "_img onerror=alert(1)_.png", "_img onerror=alert(1)_"),
+        ("a\u202egnp.exe\n", "a_gnp.exe_", "a_gnp.exe_"),
+        ("Mädchen.tiff", "Mädchen.tiff", "Mädchen"),
+        ("", "unnamed", "unnamed"),
+        (".png", ".png", ".png"),
+        ("IM.000.123", "IM.000.123", "IM.000"),
+    ],
+)
+def test_names_are_made_safe(name: str, shown: str, short: str) -> None:
+    """Folders, markup and control characters do not reach the page."""
+    assert (display_name(name), stem(name)) == (shown, short)
+
+
+def test_long_names_are_shortened() -> None:
+    """A name of 300 characters is cut but keeps its end; a study's name has 60 at most."""
+    assert len(display_name("x" * 300 + ".png")) == 100
+    assert display_name("x" * 300 + ".png").endswith("x.png")
+    assert len(stem("x" * 300 + ".png")) == 60
+
+
+# NPZ
+
+STACK = np.arange(5 * 6, dtype=np.uint8).reshape(5, 2, 3)
+LABELS = np.array([[0], [1], [1], [0], [1]], dtype=np.uint8)
+
+
+@pytest.mark.parametrize("labels", [LABELS, LABELS[:, 0]], ids=["column", "flat"])
+def test_npz_images_are_studies(labels: np.ndarray) -> None:
+    """Every image of every split is a study, with its place in the name and its label's class as reference standard."""
+    data = npz(test_images=STACK, test_labels=labels, val_images=STACK[:1] + 100, val_masks=STACK[:1])
+    studies = read_upload("breastmnist.npz", data, task="breast-ultrasound")
+    assert [study.name for study in studies] == ["breastmnist val 0", *(f"breastmnist test {n}" for n in range(5))]
+    assert np.stack([study.images[0].pixels for study in studies[1:]]).tolist() == STACK.tolist()
+    classes = [study.reference_standard for study in studies]
+    assert classes == [None, "malignant", "benign", "benign", "malignant", "benign"]
+
+
+def test_npz_without_task_has_no_reference_standard() -> None:
+    """Label numbers mean nothing before a task is chosen."""
+    studies = read_upload("x.npz", npz(train_images=STACK, train_labels=LABELS))
+    assert {study.reference_standard for study in studies} == {None}
+
+
+def test_npz_orders_and_colours() -> None:
+    """Column-major arrays and colour images keep their pixels in place."""
+    colours = np.arange(2 * 2 * 4 * 3, dtype=np.uint8).reshape(2, 2, 4, 3)
+    for array in (np.asfortranarray(STACK), np.asfortranarray(colours)):
+        studies = read_upload("x.npz", npz(test_images=array))
+        assert np.stack([study.images[0].pixels for study in studies]).tolist() == array.tolist()
+
+
+def test_npz_floats_keep_their_unit() -> None:
+    """Float images are scaled to 16 bits with slope and intercept."""
+    values = np.array([[[-1.0, 0.0, 3.0]]])
+    (study,) = read_upload("x.npz", npz(test_images=values))
+    image = study.images[0]
+    assert image.pixels * image.slope + image.intercept == pytest.approx(values[0], abs=4 / 65535)
+
+
+def lying_npz(shape: str) -> bytes:
+    """An NPZ whose array header announces a shape that its data do not have."""
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    body = b"\x93NUMPY\x01\0" + struct.pack("<H", len(header) + 1) + header + b"\n" + b"\0" * 8
+    return zipped({"test_images.npy": body})
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (npz(test_images=np.array([{"a": 1}], dtype=object)), "holds Python objects or text, which are never loaded"),
+        (npz(test_images=np.array([["a"]])), "holds Python objects or text"),
+        (npz(images=STACK), "holds no images under a known name"),
+        (npz(test_images=np.zeros((2001, 1, 1), np.uint8)), "holds 2,001 images; at most 2,000"),
+        (npz(test_images=np.zeros((2, 2, 2, 2), np.uint8)), "must be (N, H, W)"),
+        (npz(test_images=np.full((1, 2, 2), np.nan)), "not finite numbers"),
+        (npz(test_images=STACK, test_labels=LABELS[:3]), "one whole number for each of 5 images"),
+        (npz(test_images=STACK, test_labels=LABELS + 5), "Label 5 is none of Breast ultrasound's 2 classes"),
+        (npz(test_images=STACK, **{f"a{n}": LABELS for n in range(32)}), "33 arrays; at most 32"),
+        (lying_npz("(1, 2, 3)"), "shorter or longer than it says"),
+        (lying_npz("(1000000, 8000, 8000)"), "at most 200 MB"),
+        (lying_npz("(1, -2, 3)"), "announces a negative size"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_bad_npz_is_refused(data: bytes, expected: str) -> None:
+    """Objects, lies and too much are refused before the data are read."""
+    assert expected in reason(data, task="breast-ultrasound")
+
+
+# ZIP
+
+
+def test_zip_members_are_read() -> None:
+    """Every file of an archive has its outcome; folders and hidden files are passed over; a DICOM exam is joined."""
+    exam = {f"exam/{n}": make_dicom(GREY + n, InstanceNumber=n) for n in (2, 1)}
+    members = {"a/b.png": png(GREY), "a/": b"", "a/.hidden": b"x", "__MACOSX/a/b.png": b"x", "readme.txt": b"hello"}
+    outcomes = read_uploads([("case.zip", zipped(members | exam)), ("c.png", png(GREY + 9))])
+    assert [outcome.name for outcome in outcomes] == [
+        "case.zip › b.png",
+        "case.zip › readme.txt",
+        "case.zip › 2",
+        "case.zip › 1",
+        "c.png",
+    ]
+    assert [len(outcome.studies) for outcome in outcomes] == [1, 0, 1, 0, 1]
+    assert outcomes[1].rejected.reason == "The file is text, not a picture."
+    assert [int(image.pixels[0, 0]) for image in outcomes[2].studies[0].images] == [1, 2]
+    assert outcomes[3].note.startswith("part of study MR P-")
+
+
+def test_npz_inside_zip_is_read() -> None:
+    """An NPZ in a ZIP is data, not an archive in an archive."""
+    assert len(read_upload("x.zip", zipped({"b.npz": npz(test_images=STACK)}))) == 5
+
+
+def with_link() -> bytes:
+    """A ZIP with a symbolic link."""
+    info = zipfile.ZipInfo("link.png")
+    info.external_attr = (stat.S_IFLNK | 0o777) << 16
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr(info, "/etc/passwd")
+    return stream.getvalue()
+
+
+def encrypted() -> bytes:
+    """A ZIP whose one member says that it is encrypted."""
+    data = bytearray(zipped({"a.png": png(GREY)}))
+    data[6] |= 1
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (zipped({"inner.zip": zipped({"a.png": png(GREY)})}), "a ZIP inside a ZIP, which is not opened"),
+        (with_link(), "a link instead of a file"),
+        (encrypted(), "encrypted inside its ZIP"),
+        (zipped({"a.png": png(GREY)}, zipfile.ZIP_BZIP2), "packed by a rare method"),
+        (zipped({}), "holds no files"),
+        (zipped({"a.png": png(GREY)})[:-30], "cut off"),
+        (zipped({f"{n}": b"x" for n in range(2001)}), "lists 2,001 files"),
+        (zipped({"a.dcm": b"\0" * (40 << 20)}), "more than 100 times their size"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_bad_zip_is_refused(data: bytes, expected: str) -> None:
+    """Nesting, links, passwords, bombs and damage are refused, each in its sentence."""
+    assert expected in reason(data)
+
+
+def test_damaged_member_spoils_nothing_else() -> None:
+    """A member with a wrong checksum is refused; its neighbours are read."""
+    data = bytearray(zipped({"a.png": png(NOISE), "b.png": png(GREY)}, zipfile.ZIP_STORED))
+    data[200] ^= 0xFF
+    first, second = read_uploads([("x.zip", bytes(data))])
+    assert "damaged inside its ZIP archive" in first.rejected.reason
+    assert second.studies
+
+
+def test_overlapping_zip_counts_what_it_inflates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit of an archive counts inflated bytes, member after member, not what its table of contents says."""
+    monkeypatch.setattr("core.reading.limits.ZIP_BYTES", 1 << 20)
+    picture = png(np.random.default_rng(1).integers(0, 256, (700, 700), dtype=np.uint8))
+    outcomes = read_uploads([("x.zip", zipped({f"{n}.png": picture for n in range(4)}))])
+    assert [bool(outcome.studies) for outcome in outcomes] == [True, True, False, False]
+    assert outcomes[2].rejected.reason.startswith("Compressed contents unpack to more than")
+
+
+def test_archive_of_large_pictures_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures of one archive share one allowance of decoded bytes."""
+    monkeypatch.setattr("core.reading.limits.DECODED_BYTES", 3 * GREY.size)
+    outcomes = read_uploads([("x.zip", zipped({f"{n}.png": png(GREY + n) for n in range(4)}))])
+    assert [bool(outcome.studies) for outcome in outcomes] == [True, True, True, False]
+
+
+# Folders and options
+
+
+def test_folders_are_walked_in_order(tmp_path: Path) -> None:
+    """Folders are read sorted, without hidden files; single files and missing ones have their outcomes."""
+    for name in ("b/2.png", "a/1.png", "b/.hidden.png", ".git/x.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(png(GREY))
+    outcomes = read_paths([tmp_path, tmp_path / "b" / "2.png", tmp_path / "missing.png"], task="breast-mri")
+    assert [outcome.name for outcome in outcomes] == ["1.png", "2.png", "2.png", "missing.png"]
+    assert outcomes[0].studies[0].task == "breast-mri"
+    assert outcomes[3].rejected.reason == "The file cannot be opened (No such file or directory)."
+
+
+def test_unknown_task_is_refused() -> None:
+    """A task that does not exist is refused before anything is read."""
+    with pytest.raises(Refused, match="There is no task 'x-ray'"):
+        read_uploads([("a.png", png(GREY))], task="x-ray")
+
+
+# Damage
+
+
+def subjects() -> dict[str, bytes]:
+    """One small file of each of sixteen kinds."""
+    wide = np.random.default_rng(3).integers(0, 4096, (24, 24), dtype=np.uint16)
+    narrow = (wide >> 4).astype(np.uint8)
+    frame = rle_frame([narrow[:5, :5].tobytes()])
+    deflated = make_dataset(wide)
+    deflated.file_meta.TransferSyntaxUID = uid.DeflatedExplicitVRLittleEndian
+    implicit = make_dataset(wide.astype(np.int16), RescaleSlope=2, WindowCenter=40, WindowWidth=80)
+    implicit.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian
+    return {
+        "explicit": make_dicom(wide, PhotometricInterpretation="MONOCHROME1"),
+        "implicit": to_bytes(implicit),
+        "frames": make_dicom(np.stack([wide, wide]), NumberOfFrames=2),
+        "deflated": to_bytes(deflated),
+        "rle": encapsulated(make_dataset(narrow[:5, :5]), [frame], uid.RLELossless),
+        "lossless jpeg": encapsulated(
+            make_dataset(wide, BitsStored=12), [imagecodecs.ljpeg_encode(wide, bitspersample=12)], uid.JPEGLosslessSV1
+        ),
+        "jpeg-ls": encapsulated(make_dataset(wide), [imagecodecs.jpegls_encode(wide)], uid.JPEGLSLossless),
+        "jpeg 2000": encapsulated(
+            make_dataset(wide), [imagecodecs.jpeg2k_encode(wide, codecformat="j2k")], uid.JPEG2000Lossless
+        ),
+        "dicom jpeg": encapsulated(make_dataset(narrow), [imagecodecs.jpeg8_encode(narrow)], uid.JPEGBaseline8Bit),
+        "png": png(wide),
+        "jpeg": saved(Pillow.fromarray(narrow), "JPEG"),
+        "tiff": saved(Pillow.fromarray(narrow), "TIFF", compression="tiff_lzw"),
+        "npz": npz(test_images=STACK, test_labels=LABELS),
+        "zip": zipped({"a.png": png(narrow), "b.dcm": make_dicom(wide)}),
+    }
+
+
+def mutated(data: bytes, dice: random.Random) -> bytes:
+    """The file with some bytes changed, cut out, doubled, or its end missing."""
+    broken = bytearray(data)
+    for _ in range(dice.randint(1, 6)):
+        at = dice.randrange(len(broken))
+        change = dice.choice(["byte", "byte", "header", "cut", "double", "end"])
+        if change == "byte":
+            broken[at] = dice.randrange(256)
+        elif change == "header":
+            broken[dice.randrange(min(600, len(broken)))] = dice.choice([0, 1, 0x7F, 0xFF])
+        elif change == "cut":
+            del broken[at : at + dice.randint(1, 16)]
+        elif change == "double":
+            broken[at:at] = broken[at : at + dice.randint(1, 64)]
+        else:
+            del broken[max(at, 1) :]
+    return bytes(broken)
+
+
+@pytest.mark.parametrize("kind", list(subjects()))
+def test_every_damaged_file_ends_as_an_outcome(kind: str) -> None:
+    """25 seeded mutations of each kind end as studies or as a sentence with a hint, never as another exception."""
+    data = subjects()[kind]
+    assert all(outcome.studies for outcome in read_uploads([(kind, data)]))
+    dice = random.Random(kind)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # decoders may warn about what they read around
+        for _ in range(25):
+            outcomes = read_uploads([(kind, mutated(data, dice))])
+            assert outcomes
+            assert all(map(is_sound, outcomes))
+
+
+def is_sound(outcome: Outcome) -> bool:
+    """True where an outcome is either studies or one sentence and its hint."""
+    if outcome.rejected is None:
+        return bool(outcome.studies) or outcome.note.startswith("part of study")
+    return not outcome.studies and outcome.rejected.reason.endswith(".") and bool(outcome.rejected.hint)
