@@ -1,7 +1,7 @@
 """Records and tables -> Plotly figures. Pure functions: no page, no file, no database.
 
-Backgrounds are transparent and text has no colour of its own, so the page's theme decides, dark or light. Every figure says
-n in its title.
+Backgrounds are transparent and text outside coloured cells has no colour of its own, so the page's theme decides. Every
+figure says n in its title.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from core.statistics.estimates import as_counts
 
 # Okabe & Ito's colours that stand out 3 : 1 or more from both a white and a near-black page.
 BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#808080"
-# One hue, from nearly clear to half solid: the page shines through, so text in the theme's own colour reads on every cell,
-# dark or light (4.5 : 1 and more).
-BLUES = ((0.0, "rgba(0,114,178,0.06)"), (1.0, "rgba(0,114,178,0.6)"))
+# One hue, pale to dark, solid: the text on it can then be chosen to read 4.5 : 1 or better whatever the page's colour.
+BLUES = ((0.0, "#e3eef9"), (1.0, "#08427f"))
+WHITE_TEXT_FROM = 68  # per cent: paler cells have black text
 _CLEAR = "rgba(0,0,0,0)"
 
 
@@ -132,10 +132,11 @@ def _table_figure(matrix: np.ndarray, classes: Sequence[str], title: str, axes: 
         x=places, y=places, z=percent, zmin=0, zmax=100, colorscale=BLUES, showscale=False, xgap=2, ygap=2, customdata=hover,
         hovertemplate=f"{axes[0]}: %{{customdata[0]}}<br>{axes[1]}: %{{customdata[1]}}<br>%{{customdata[2]}}<extra></extra>",
     )  # fmt: skip
-    # Text of its own, since a heatmap chooses its text's colour as if every page were white.
+    # Text of its own: a heatmap's falls to less than 4 : 1 on the middle blues, and the theme's may be grey.
+    ink = ["#ffffff" if percent[c] >= WHITE_TEXT_FROM else "#000000" for c in cells]
     figure.add_scatter(
         x=[j for _, j in cells], y=[i for i, _ in cells], text=[f"{counts[c]:,}<br>{shares[c]}" for c in cells],
-        mode="text", textfont={"size": 15 if len(classes) <= 4 else 11}, hoverinfo="skip", showlegend=False,
+        mode="text", textfont={"size": 15 if len(classes) <= 4 else 11, "color": ink}, hoverinfo="skip", showlegend=False,
     )  # fmt: skip
     wrapped = [name.replace(" ", "<br>") for name in names]
     common = {"tickvals": places, "showgrid": False, "zeroline": False, "automargin": True}

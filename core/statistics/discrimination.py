@@ -98,8 +98,8 @@ def thin(curve: RocCurve, points: int = 400) -> RocCurve:
     """The same curve with at most `points` (≥ 2) of its points, for drawing.
 
     A curve that has few enough is returned as it is. First go the points inside horizontal and vertical runs, which loses
-    nothing; if that is not enough, the rest is picked at equal steps of fpr + tpr, so that every point left out lies within
-    2 / (points − 1) of a kept one in that sum. Ends stay.
+    nothing; if that is not enough, the rest is picked at equal steps of fpr + tpr, so that the line drawn is off by at most
+    2 / (points − 1). Ends stay.
     """
     if len(curve.fpr) <= points:
         return curve
