@@ -83,6 +83,7 @@ CASES = {
     "colour": ([Frame(url="px/colours", width=20, height=10, colour=True, bits=8)], None),
     "corner": ([flat], heat(corner)),
     "signed": ([flat], heat(both, signed=True)),
+    "faint": ([flat], heat(corner * 0.1)),
     "zero": ([flat], heat(np.zeros((8, 8)))),
     "missing": ([grey("absent")], None),
     "wrong": ([grey("flat")], None),
@@ -96,12 +97,16 @@ def keep_regions():
 def keep_point():
     ss.points = [*ss.get("points", []), ss.viewer["point"]]
 
+def forget():
+    ss.regions = {}
+
 def next_slowly():
     ss.case = "exact#next"
     ss.slow = 0.6
 
 view_key = st.text_input("Case", "grey#0", key="case")  # "<case>#<number>": each test has its own
 st.button("Rerun")
+st.button("Forget", on_click=forget)
 st.button("Next", on_click=next_slowly)
 st.text_input("Comment")
 time.sleep(ss.pop("slow", 0))
@@ -182,7 +187,11 @@ class Screen:
 
     def open(self, case: str, shown: bool = True) -> None:
         """Go to a case of the harness that no test has seen, and wait until its picture is on the stage."""
-        self.view_key = f"{case}#{next(self.numbers)}"
+        self.go(f"{case}#{next(self.numbers)}", shown)
+
+    def go(self, view_key: str, shown: bool = True) -> None:
+        """Go to this very case, perhaps once more."""
+        self.view_key = view_key
         self.press("Escape", "w")
         field = self.page.get_by_label("Case")
         field.fill(self.view_key)
@@ -252,12 +261,12 @@ class Screen:
         pytest.fail(f"Python never said it; it last said {told}")
 
     def coloured(self) -> list[dict]:
-        """Image coordinates (fractions) and colour of every canvas pixel that is not grey."""
+        """Image coordinates (fractions) and colour of every canvas pixel (of every third) that is not grey."""
         self.settle()
         return self.canvas.evaluate("""canvas => {
             const {width, height} = canvas, found = [], side = Math.min(width, height), left = (width - side) / 2;
             const data = canvas.getContext("2d").getImageData(0, 0, width, height).data;
-            for (let i = 0; i < data.length; i += 4) {
+            for (let i = 0; i < data.length; i += 12) {  // every third pixel is enough to see where colour is
                 const r = data[i], g = data[i + 1], b = data[i + 2], x = (i / 4) % width, y = Math.floor(i / 4 / width);
                 if (Math.max(r, g, b) - Math.min(r, g, b) > 8) found.push({u: (x + .5 - left) / side, v: (y + .5) / side, r, g, b});
             }
@@ -453,6 +462,20 @@ def test_region_reaches_python_in_image_pixels_and_survives_a_rerun(screen):
     assert screen.coloured() == []
 
 
+def test_python_has_the_last_word_on_regions(screen):
+    """When the page's store loses the regions, the viewer, whose marks it has seen, shows none either."""
+    screen.open("grey")
+    screen.press("b")
+    screen.drag(screen.place(5, 10), screen.place(20, 30))
+    screen.drag(screen.place(8, 40), screen.place(30, 50))
+    screen.wait_told(lambda told: len(told["regions"].get(screen.view_key, [])) == 2)
+    assert screen.coloured()
+    screen.page.get_by_role("button", name="Forget").click()
+    screen.wait_told(lambda told: told["regions"] == {})
+    assert screen.coloured() == []
+    assert screen.page.locator("[data-do=clear]").is_disabled()
+
+
 def test_point_reaches_python_as_region_and_as_event(screen):
     """A click with the point tool is kept as a region and told once as an event, both with the case's key."""
     screen.open("grey")
@@ -478,6 +501,62 @@ def test_late_region_stays_with_the_case_it_was_drawn_on(screen):
     screen.wait_data("view", "exact#next")
     screen.settle()
     assert screen.coloured() == []
+
+
+def test_case_is_found_as_it_was_left_and_the_next_one_starts_plain(screen):
+    """Zoom, window, image and heatmap come back with their case; another case has none of them; opacity goes along."""
+    screen.open("corner")
+    left = screen.view_key
+    screen.press("h", "+", "+", "i", "]")
+    screen.drag((200, 200), (260, 150))
+    names = ("zoom", "ww", "wc", "heat", "frame")
+    kept = {name: screen.data(name) for name in names}
+    opacity = screen.page.locator("[data-set=opacity]")
+    assert opacity.input_value() == "0.6"
+    screen.open("corner")
+    assert {name: screen.data(name) for name in ("ww", "wc", "heat")} == {"ww": "256", "wc": "128", "heat": "off"}
+    assert opacity.input_value() == "0.6"
+    screen.press("[")
+    screen.go(left)
+    assert {name: screen.data(name) for name in names} == kept
+    assert screen.page.locator("[data-do=invert]").get_attribute("aria-pressed") == "true"
+
+
+def test_colours_follow_the_given_scale_until_the_own_maximum_is_asked_for(screen):
+    """A map of at most 0.1 on a scale of 1 stays below the threshold; "own max" shows it and says so."""
+    screen.open("faint")
+    screen.press("h")
+    assert screen.coloured() == []
+    assert "this image's maximum 0.1" in screen.page.locator(".legend .note").inner_text()
+    screen.page.locator("[data-do=own]").click()
+    assert screen.coloured()
+    assert "stretched to this image's maximum" in screen.page.locator(".legend .note").inner_text()
+    assert screen.page.locator(".scale span").all_inner_texts() == ["0.1", "0"]
+
+
+def test_zoom_keeps_the_place_under_the_cursor_and_shows_pixels(screen):
+    """Wheeling on pixel (10, 50) leaves that pixel's grey there, and the zoom grows."""
+    screen.open("exact")
+    box, (x, y), zoom = screen.box(), screen.place(10.5, 50.5), float(screen.data("zoom"))
+    grey_there = screen.pixel(10, 50)
+    screen.page.mouse.move(box["x"] + x, box["y"] + y)
+    screen.page.mouse.wheel(0, -500)
+    screen.settle()
+    assert float(screen.data("zoom")) == pytest.approx(zoom * math.exp(0.75), rel=1e-3)
+    assert screen.pixel(10, 50) == grey_there  # read at the place of the fitted picture
+
+
+def test_help_lists_the_keys_and_combinations_are_left_to_the_page(screen):
+    """? opens the list, Escape closes it; Ctrl+H and Alt+I do nothing here."""
+    screen.open("corner")
+    help_panel = screen.page.locator(".help")
+    screen.press("?")
+    assert "heatmap on or off" in help_panel.inner_text()
+    screen.press("Escape")
+    assert not help_panel.is_visible()
+    screen.press("Control+h", "Alt+i")
+    assert screen.data("heat") == "off"
+    assert screen.page.locator("[data-do=invert]").get_attribute("aria-pressed") == "false"
 
 
 def test_keys_leave_typing_alone(screen):

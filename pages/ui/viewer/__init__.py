@@ -26,7 +26,17 @@ MAX_COORDINATE = 8192  # the reader refuses larger pictures
 
 _HERE = Path(__file__).parent
 # One module for the browser; later files use names of earlier ones, and viewer.js has the export that Streamlit calls.
-_SCRIPTS = ("tables.js", "pictures.js", "heatmap.js", "regions.js", "hud.js", "input.js", "controls.js", "viewer.js")
+_SCRIPTS = (
+    "tables.js",
+    "pictures.js",
+    "heatmap.js",
+    "regions.js",
+    "hud.js",
+    "stage.js",
+    "input.js",
+    "controls.js",
+    "viewer.js",
+)
 _POINTS = {"rect": 2, "point": 1}  # kind of region -> number of its points
 
 _mount = st.components.v2.component(
@@ -118,6 +128,7 @@ def viewer_heatmap(
     size = f"{height} × {width}"
     if grid.shape != heatmap.values.shape:
         size += f", shown as {grid.shape[0]} × {grid.shape[1]}"
+    target = heatmap.target_class.replace("_", " ")
     return {
         "id": _heatmap_id(heatmap),
         "image": image_index,
@@ -127,7 +138,8 @@ def viewer_heatmap(
         "signed": heatmap.signed,
         "scale_max": top,
         "raw_max": raw_max,
-        "label": f"{title or heatmap.method} · {heatmap.target_class.replace('_', ' ')} · {size}",
+        "label": f"{title or heatmap.method} · {target} · {size}",
+        "target": target,
         "layer": heatmap.layer,
     }
 

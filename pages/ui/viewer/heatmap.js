@@ -92,11 +92,12 @@ class HeatLayer {
 
   /** What the colours mean, for the legend. */
   describe(frame, own) {
-    const { label, layer, w, h, raw_max, signed } = this.packet;
-    const factor = Math.round(10 * Math.max(frame.width / w, frame.height / h)) / 10;
-    const lines = [label + (factor > 1 ? `, enlarged ${factor}×` : "") + (layer ? ` · ${layer}` : "")];
+    const { label, layer, w, h, raw_max, signed, target } = this.packet;
+    const factor = Math.max(frame.width / w, frame.height / h);
+    const lines = [label + (factor > 1 ? `, enlarged ${factor < 10 ? Math.round(10 * factor) / 10 : Math.round(factor)}×` : "") + (layer ? ` · ${layer}` : "")];
     if (this.isZero) lines.push("zero everywhere: nothing to draw");
     else lines.push(own ? "colours stretched to this image's maximum" : `this image's maximum ${signed ? "±" : ""}${shortNumber(raw_max)}`);
+    if (signed && !this.isZero) lines.push(`orange speaks for ${target}, blue against`);
     return [...lines, "not a lesion outline"].join("\n");
   }
 }

@@ -34,7 +34,7 @@ class Hud {
     this.mark.textContent = [`${frame.laterality} ${frame.view}`.trim(), frame.label].filter(Boolean).join("\n");
     [this.left.textContent, this.right.textContent] = frame.marks;
     this.numbers.textContent = this.describe(viewer, frame);
-    this.updateRuler(frame, viewer.zoom(), viewer.width);
+    this.updateRuler(frame, viewer.zoom(), viewer.stage.width);
     this.updateLegend(viewer, frame);
   }
 
@@ -74,7 +74,7 @@ class Hud {
     const [upper, bar, lower] = scale.children;
     upper.textContent = (heat.packet.raw_max > top ? "≥ " : "") + shortNumber(top);
     lower.textContent = heat.packet.signed ? shortNumber(-top) : "0";
-    bar.style.background = heat.gradient({ ...PREFERENCES, own });
+    bar.style.backgroundImage = heat.gradient({ ...PREFERENCES, own });
     bar.firstElementChild.style.bottom = `${100 * heat.heightOnScale(top)}%`;
   }
 }

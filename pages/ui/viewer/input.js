@@ -7,7 +7,7 @@ const TOOLS = {
     begin(viewer) {
       const { shift, stretch } = viewer.state;
       // Half the shorter stage side is worth the frame's own width, whatever the bit depth.
-      const reach = Math.min(viewer.width, viewer.height) / 2;
+      const reach = Math.min(viewer.stage.width, viewer.stage.height) / 2;
       return { move: (dx, dy) => viewer.setWindow(shift + dy / reach, stretch + dx / reach) };
     },
   },
@@ -70,8 +70,8 @@ const KEY_NAMES = { ArrowUp: "↑", ArrowDown: "↓", Backspace: "⌫" };
 const SAME_KEY = { "=": "+", _: "-" };
 const NOT_TYPING = ["checkbox", "radio", "range", "button", "submit"];
 // Streamlit's own sliders, radios, tables and menus use the arrows themselves.
-const ARROW_OWNERS = "input, select, [role=radiogroup], [role=slider], [role=tablist], [role=tab]";
-const KEY_OWNERS = "textarea, select, [contenteditable]:not([contenteditable=false]), [role=grid], [role=listbox], [role=combobox], "
+const ARROW_OWNERS = "input, select, [role=radiogroup], [role=grid], [role=slider], [role=tablist], [role=tab]";
+const KEY_OWNERS = "textarea, select, [contenteditable]:not([contenteditable=false]), [role=listbox], [role=combobox], "
   + "[role=textbox], [role=menu], [role=dialog]";
 
 /** True where a key press is meant for what has the focus, not for the viewer. */

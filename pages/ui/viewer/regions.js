@@ -24,13 +24,13 @@ function drawRegion(context, region, name, place) {
     context.rect(x, y, right - x, bottom - y);
   } else {
     for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
-      context.moveTo(x + 3 * dx, y + 3 * dy); // the centre stays open: the marked pixel is visible
-      context.lineTo(x + 10 * dx, y + 10 * dy);
+      context.moveTo(x + 4 * dx, y + 4 * dy); // the centre stays open: the marked pixel is visible
+      context.lineTo(x + 12 * dx, y + 12 * dy);
     }
   }
   const [labelX, labelY] = region.kind === "rect" ? [x + 2, y - 5] : [x + 8, y - 8];
   // A dark rim first: the line must show on white tissue as well as on black.
-  for (const [colour, width] of [["#000a", 4], [REGION_COLOUR, 1.6]]) {
+  for (const [colour, width] of [["#0009", 4], [REGION_COLOUR, 2]]) {
     context.strokeStyle = colour;
     context.lineWidth = width;
     context.stroke();

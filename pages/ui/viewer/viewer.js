@@ -19,23 +19,22 @@ class Viewer {
   constructor(root) {
     this.root = root;
     this.canvas = root.querySelector("canvas");
-    this.context = this.canvas.getContext("2d");
-    this.stage = root.querySelector(".stage");
+    this.stage = new Stage(root.querySelector(".stage"));
     this.hud = new Hud(root);
-    Object.assign(this, { state: newState(), frames: [], regions: [], heats: new Map(), tool: "window", width: 0, height: 0 });
-    Object.assign(this, { picture: null, draft: null, viewKey: null, unacknowledged: 0, drawing: 0, stale: true, playing: null });
+    Object.assign(this, { state: newState(), frames: [], regions: [], heats: new Map(), tool: "window" });
+    Object.assign(this, { picture: null, draft: null, viewKey: null, unacknowledged: 0, drawing: 0, playing: null });
     this.bar = new Controls(this, root);
     listenToPointer(this, this.canvas);
     listenToWheel(this, this.canvas);
     this.onKey = (event) => {
-      if (activeViewer === this && this.width > 0) handleKey(this, event);
+      if (activeViewer === this && this.stage.width > 0) handleKey(this, event);
     };
     document.addEventListener("keydown", this.onKey);
     root.querySelector(".viewer").addEventListener("pointerenter", () => (activeViewer = this));
     if (!activeViewer?.canvas.isConnected) activeViewer = this;
-    this.observer = new ResizeObserver(() => this.resize());
-    this.observer.observe(this.stage);
-    this.resize();
+    this.observer = new ResizeObserver(() => this.stage.resize(this));
+    this.observer.observe(this.stage.element);
+    this.stage.resize(this);
   }
 
   dispose() {
@@ -50,7 +49,7 @@ class Viewer {
   update(component) {
     this.component = component;
     const { view_key, frames, heatmaps, height, prefetch } = component.data;
-    this.stage.style.setProperty("--viewer-height", height ? `${height}px` : "");
+    this.stage.element.style.setProperty("--viewer-height", height ? `${height}px` : "");
     const arrives = view_key !== this.viewKey;
     if (arrives) this.open(view_key);
     this.frames = frames.map((frame, index) => ({ ...frame, index }));
@@ -93,6 +92,8 @@ class Viewer {
     try {
       const buffer = await PIXELS.get(frame.url);
       if (this.wanted !== frame) return;
+      const { width, height } = this.picture?.frame ?? frame;
+      if (width !== frame.width || height !== frame.height) this.state.fitted = true; // an old place means nothing here
       this.picture = new Picture(frame, buffer);
       this.hud.say("");
     } catch (error) {
@@ -147,7 +148,7 @@ class Viewer {
 
   zoom() {
     const { frame } = this.picture;
-    return this.state.fitted ? Math.min(this.width / frame.width, this.height / frame.height) : this.state.zoom;
+    return this.state.fitted ? Math.min(this.stage.width / frame.width, this.stage.height / frame.height) : this.state.zoom;
   }
 
   /** Image coordinates in the middle of the stage. */
@@ -159,15 +160,15 @@ class Viewer {
   toImage(event) {
     if (!this.picture) return [0, 0];
     const [zoom, { x, y }] = [this.zoom(), this.view()];
-    return [x + (event.offsetX - this.width / 2) / zoom, y + (event.offsetY - this.height / 2) / zoom];
+    return [x + (event.offsetX - this.stage.width / 2) / zoom, y + (event.offsetY - this.stage.height / 2) / zoom];
   }
 
   /** Zoom about a place of the stage (its middle by default), which stays where it is. */
-  zoomBy(factor, stageX = this.width / 2, stageY = this.height / 2) {
+  zoomBy(factor, stageX = this.stage.width / 2, stageY = this.stage.height / 2) {
     if (!this.picture) return;
     const [old, { x, y }] = [this.zoom(), this.view()];
     const zoom = Math.min(MAX_ZOOM, Math.max(0.02, old * factor));
-    const [dx, dy] = [stageX - this.width / 2, stageY - this.height / 2];
+    const [dx, dy] = [stageX - this.stage.width / 2, stageY - this.stage.height / 2];
     this.state.zoom = zoom;
     this.panTo(x + dx / old - dx / zoom, y + dy / old - dy / zoom, zoom);
   }
@@ -264,86 +265,17 @@ class Viewer {
 
   // ---- drawing ----------------------------------------------------------------------------------------------------
 
-  resize() {
-    const { width, height } = this.stage.getBoundingClientRect();
-    this.ratio = window.devicePixelRatio || 1;
-    [this.width, this.height] = [this.stage.clientWidth, this.stage.clientHeight];
-    if (!width || !height) return;
-    this.canvas.width = Math.round(this.width * this.ratio);
-    this.canvas.height = Math.round(this.height * this.ratio);
-    this.paintStage(); // at once: a resized canvas is blank
-  }
-
   /** The window or the picture changed: pixels are looked up again before the next drawing. */
   refresh() {
-    this.stale = true;
+    this.stage.stale = true;
     this.draw();
   }
 
   draw() {
     this.drawing ||= requestAnimationFrame(() => {
       this.drawing = 0;
-      this.paintStage();
+      this.stage.paint(this);
     });
-  }
-
-  paintStage() {
-    const { context, canvas } = this;
-    context.setTransform(1, 0, 0, 1, 0, 0);
-    context.fillStyle = "#000";
-    context.fillRect(0, 0, canvas.width, canvas.height);
-    if (this.picture && this.width) {
-      if (this.stale) this.picture.paint(this.window(this.picture.frame), this.state.inverted);
-      this.stale = false;
-      const drawn = this.paintPicture();
-      this.paintRegions();
-      this.hud.update(this);
-      this.report(drawn);
-    } else this.report(false);
-  }
-
-  /** The picture and, where asked for, its heatmap; true when a heatmap was really drawn. */
-  paintPicture() {
-    const { context, ratio, picture: { frame, canvas } } = this;
-    const [zoom, { x, y }] = [this.zoom(), this.view()];
-    context.setTransform(zoom * ratio, 0, 0, zoom * ratio, (this.width / 2 - x * zoom) * ratio, (this.height / 2 - y * zoom) * ratio);
-    context.imageSmoothingEnabled = zoom < 4; // beyond, a reviewer wants to see the pixels themselves
-    context.imageSmoothingQuality = "high"; // a shrunken mammogram must not lose single bright pixels
-    context.drawImage(canvas, 0, 0);
-    const heat = this.heat();
-    if (!this.state.heat || !heat || heat.isZero) return false;
-    context.imageSmoothingEnabled = true;
-    context.globalAlpha = PREFERENCES.opacity;
-    context.drawImage(heat.layer({ ...PREFERENCES, own: this.state.own }), 0, 0, frame.width, frame.height);
-    context.globalAlpha = 1;
-    return true;
-  }
-
-  paintRegions() {
-    const { context, ratio, picture: { frame } } = this;
-    const [zoom, { x, y }] = [this.zoom(), this.view()];
-    const place = ([px, py]) => [this.width / 2 + (px - x) * zoom, this.height / 2 + (py - y) * zoom];
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.font = "600 12px sans-serif";
-    this.regions.forEach((region, i) => {
-      if (region.image === frame.index) drawRegion(context, region, String(i + 1), place);
-    });
-    if (this.draft) drawRegion(context, this.draft, "", place);
-  }
-
-  /** What is on the screen, for tests and for screen readers. */
-  report(heatDrawn) {
-    const { frame } = this.picture ?? {};
-    const data = { view: this.viewKey, shown: frame?.url ?? "", frame: frame?.index ?? "", heat: heatDrawn ? "on" : "off" };
-    data.zoom = frame ? this.zoom() : "";
-    data.draws = Number(this.canvas.dataset.draws ?? 0) + 1;
-    if (frame && !frame.colour) {
-      const { center, width } = this.window(frame);
-      Object.assign(data, { wc: center, ww: width });
-    }
-    Object.assign(this.canvas.dataset, data);
-    const which = frame ? `Image ${frame.index + 1} of ${this.frames.length} ${frame.laterality} ${frame.view} ${frame.label}` : "No image";
-    this.canvas.setAttribute("aria-label", `${which.trim()}, heatmap ${data.heat}`);
   }
 }
 
