@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -43,7 +43,8 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             raise StoreError("The store's disk is full, so nothing was saved.") from error
         raise StoreError(f"A file of the store cannot be written ({error.strerror}), so nothing was saved.") from error
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # after success it is gone already
+            draft.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

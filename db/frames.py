@@ -14,9 +14,11 @@ _DTYPES = ((Boolean, "boolean"), (Integer, "Int64"), (Float, "Float64"), (String
 
 def frame(session: Session, query: Select[Any]) -> pd.DataFrame:
     """The rows of `query`, one column per selected expression, under its own name; missing values are NA."""
-    result = session.execute(query)
-    table = pd.DataFrame(result.all(), columns=list(result.keys()), dtype=object)
-    return table.astype({column.name: _dtype(column.type) for column in query.selected_columns})
+    columns = query.selected_columns
+    rows = session.execute(query).all()
+    values = zip(*rows, strict=True) if rows else [()] * len(columns)
+    arrays = (pd.array(list(cells), dtype=_dtype(column.type)) for column, cells in zip(columns, values, strict=True))
+    return pd.DataFrame({column.name: array for column, array in zip(columns, arrays, strict=True)})
 
 
 def _dtype(kind: Any) -> str:

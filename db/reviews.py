@@ -84,7 +84,7 @@ def review_history(session: Session, study_id: str, reviewer: str) -> list[Revie
 def list_reviews(session: Session, query: ReviewQuery) -> pd.DataFrame:
     """Reviews, newest first, with what they are about.
 
-    Columns: id, created_at, study_id, study (name), task, reviewer, phase, label, predicted, agrees (label = predicted; NA
+    Columns: id, created_at, study_id, study_name, task, reviewer, phase, label, predicted, agrees (label = predicted; NA
     without a prediction), confidence, heatmap_verdict, flagged, comment, seconds, model_name, model_version, supersedes.
     """
     return frame(session, _page(_joined(*_COLUMNS), query))
@@ -143,7 +143,7 @@ _COLUMNS = (
     ReviewRow.id,
     ReviewRow.created_at,
     ReviewRow.study_id,
-    StudyRow.name.label("study"),
+    StudyRow.name.label("study_name"),
     StudyRow.task,
     ReviewRow.reviewer,
     ReviewRow.phase,

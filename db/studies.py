@@ -6,11 +6,11 @@ Nothing here knows a model's result: neither order nor filter of the worklist ca
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 import pandas as pd
-from sqlalchemy import ColumnElement, case, exists, false, func, select, true, tuple_
+from sqlalchemy import ColumnElement, case, false, func, select, true, tuple_
 from sqlalchemy.orm import Session
 
 from core.records import Image, Study, Window
@@ -174,8 +174,7 @@ def list_worklist(session: Session, query: WorklistQuery) -> pd.DataFrame:
         StudyRow.id, StudyRow.name, StudyRow.task, StudyRow.modality, StudyRow.patient_id,
         images.label("images"), StudyRow.created_at, _status(query.reviewer, query.protocol).label("status"),
     )  # fmt: skip
-    keys, downwards = _order(query)
-    page = select(*columns).where(*_filters(query)).order_by(*(key.desc() if downwards else key for key in keys))
+    page = select(*columns).where(*_filters(query)).order_by(*_order(query))
     return frame(session, page.limit(query.limit).offset(query.offset))
 
 
@@ -190,7 +189,8 @@ def count_statuses(
     """How many studies (of that task) are unread, draft, flagged and done for this reviewer; every status is there."""
     status = _status(reviewer, protocol).label("status")
     tasks = (StudyRow.task == task,) if task else ()
-    counted = dict(session.execute(select(status, func.count()).where(*tasks).group_by(status)).tuples().all())
+    query = select(status, func.count()).select_from(StudyRow).where(*tasks).group_by(status)
+    counted = dict(session.execute(query).all())
     return {name: counted.get(name, 0) for name in STATUSES}
 
 
@@ -207,48 +207,43 @@ def next_unread(session: Session, query: WorklistQuery, study_id: str = "") -> s
 
     The query's own status is set aside.
     """
-    filters = [*_filters(query, status="unread"), StudyRow.id != study_id]
-    keys, downwards = _order(query)
-    here = session.execute(select(*keys).where(StudyRow.id == study_id)).one_or_none()
-    order = [key.desc() if downwards else key for key in keys]
-    if here is not None:
-        beyond = tuple_(*keys) < tuple(here) if downwards else tuple_(*keys) > tuple(here)
-        found = session.scalar(select(StudyRow.id).where(*filters, beyond).order_by(*order).limit(1))
-        if found is not None:
-            return found
-    return session.scalar(select(StudyRow.id).where(*filters).order_by(*order).limit(1))
+    unread = replace(query, status="unread")
+    others = [*_filters(unread), StudyRow.id != study_id]
+    first = select(StudyRow.id).where(*others).order_by(*_order(unread)).limit(1)
+    return _beside(session, unread, study_id, forwards=True) or session.scalar(first)
 
 
 def _beside(session: Session, query: WorklistQuery, study_id: str, *, forwards: bool) -> str | None:
-    keys, downwards = _order(query)
+    keys = _keys(query)
     here = session.execute(select(*keys).where(StudyRow.id == study_id)).one_or_none()
     if here is None:
         return None
-    if downwards == forwards:
+    if forwards == (query.sort == "newest"):
         beyond, order = tuple_(*keys) < tuple(here), [key.desc() for key in keys]
     else:
-        beyond, order = tuple_(*keys) > tuple(here), list(keys)
+        beyond, order = tuple_(*keys) > tuple(here), [key.asc() for key in keys]
     return session.scalar(select(StudyRow.id).where(*_filters(query), beyond).order_by(*order).limit(1))
 
 
-def _order(query: WorklistQuery) -> tuple[tuple[ColumnElement[Any], ...], bool]:
-    """Sort keys, which no two studies share, and whether they descend."""
-    if query.sort == "name":
-        return (func.lower(StudyRow.name), StudyRow.number), False
-    return (StudyRow.number,), query.sort == "newest"
+def _keys(query: WorklistQuery) -> tuple[ColumnElement[Any], ...]:
+    """What studies are sorted by; no two studies share it, so that pages never overlap."""
+    return (func.lower(StudyRow.name), StudyRow.number) if query.sort == "name" else (StudyRow.number,)
 
 
-def _filters(query: WorklistQuery, status: str | None = None) -> list[ColumnElement[bool]]:
+def _order(query: WorklistQuery) -> list[ColumnElement[Any]]:
+    return [key.desc() if query.sort == "newest" else key.asc() for key in _keys(query)]
+
+
+def _filters(query: WorklistQuery) -> list[ColumnElement[bool]]:
     filters: list[ColumnElement[bool]] = []
-    status = query.status if status is None else status
     if query.task:
         filters.append(StudyRow.task == query.task)
     if words := query.search.strip():
         filters.append(
             StudyRow.name.icontains(words, autoescape=True) | StudyRow.patient_id.icontains(words, autoescape=True)
         )
-    if status:
-        filters.append(_status(query.reviewer, query.protocol) == status)
+    if query.status:
+        filters.append(_status(query.reviewer, query.protocol) == query.status)
     return filters
 
 
@@ -256,14 +251,18 @@ def _status(reviewer: str, protocol: str) -> ColumnElement[str]:
     """SQL for a study's status: by the newest aided review if there is one, else by what was begun."""
     mine = (ReviewRow.study_id == StudyRow.id, ReviewRow.reviewer == reviewer)
     aided = select(ReviewRow.flagged).where(*mine, ReviewRow.phase == "aided").order_by(ReviewRow.id.desc()).limit(1)
-    begun = exists().where(DraftRow.study_id == StudyRow.id, DraftRow.reviewer == reviewer)
+    begun = _exists(DraftRow.study_id, DraftRow.study_id == StudyRow.id, DraftRow.reviewer == reviewer)
     if protocol == "unaided-then-aided":
-        begun = begun | exists().where(*mine, ReviewRow.phase == "unaided")
+        begun = begun | _exists(ReviewRow.id, *mine, ReviewRow.phase == "unaided")
     return case(
         (true(), "flagged"), (false(), "done"),
         value=aided.correlate(StudyRow).scalar_subquery(),
         else_=case((begun, "draft"), else_="unread"),
     )  # fmt: skip
+
+
+def _exists(column: Any, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    return select(column).where(*conditions).correlate(StudyRow).exists()
 
 
 def _image_row(study_id: str, position: int, image: Image, pixel_hash: str) -> ImageRow:
