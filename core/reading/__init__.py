@@ -101,6 +101,8 @@ def _items(name: str, data: bytes, task: str, secret: bytes) -> Iterator[_Item]:
             yield item if budget >= 0 else _Item(inner, _too_much())
     except StudyRejected as rejected:
         yield _Item(shown, rejected)
+    except Exception as error:  # the promise of read_uploads: a file's content never raises
+        yield _Item(shown, StudyRejected(f"The file is damaged ({type(error).__name__}).", "Copy or export it again."))
 
 
 def _item(shown: str, data: bytes, task: str, secret: bytes) -> _Item:

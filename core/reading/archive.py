@@ -52,7 +52,9 @@ def read_members(data: bytes) -> Iterator[tuple[str, bytes | StudyRejected]]:
         ) from error
     left = limits.ZIP_BYTES
     with archive:
-        members = [info for info in archive.infolist() if not (info.is_dir() or _is_hidden(info.filename))]
+        members = [
+            info for info in archive.infolist() if not (info.filename.endswith("/") or _is_hidden(info.filename))
+        ]
         if not members:
             raise StudyRejected("The ZIP archive holds no files.", "Pack the pictures themselves.")
         for info in members:

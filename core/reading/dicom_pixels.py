@@ -14,13 +14,13 @@ from pydicom.multival import MultiValue
 from pydicom.pixels import get_decoder
 from pydicom.pixels.processing import apply_color_lut
 
-from core.reading import jpeg_plugin, limits
+from core.reading import limits, pydicom_plugin
 from core.reading.codestream import check_frame
 from core.reading.dicom_facts import first, group, laterality, number, spacing_mm, text, view
 from core.reading.grey import GreyScale, ValueWindow, grey_image
 from core.records import Image, StudyRejected
 
-jpeg_plugin.register()
+pydicom_plugin.register()
 
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _PALETTE = tuple(
@@ -119,16 +119,21 @@ def _decoded(dataset: Dataset, layout: _Layout) -> Iterator[np.ndarray]:
         raise StudyRejected(f"The DICOM file is encoded as {name}, which is not read here.", _HINT) from None
     if syntax.is_encapsulated:
         _check_encapsulated(dataset, layout)
-        plugin = "pylibjpeg" if syntax == uid.RLELossless else ""  # pydicom's own RLE decoder has no bounds
+        plugin = pydicom_plugin.NAME if syntax == uid.RLELossless else ""  # see there why
         frames = (frame for frame, _ in decoder.iter_array(dataset, decoding_plugin=plugin))
     else:
         _check_native(dataset, layout)
         # One call per frame: pydicom's iterator forgets the subsampling of YBR_FULL_422 after the first.
         frames = (decoder.as_array(dataset, index=index)[0] for index in range(layout.frames))
-    for frame in frames:
-        if frame.shape != layout.shape:
-            raise StudyRejected(f"A decoded frame is {frame.shape}, the header announces {layout.shape}.", _HINT)
-        yield frame
+    try:
+        for frame in frames:
+            if frame.shape != layout.shape:
+                raise StudyRejected(f"A decoded frame is {frame.shape}, the header announces {layout.shape}.", _HINT)
+            yield frame
+    except RuntimeError as error:  # pydicom's sum of what its decoders said
+        raise StudyRejected(
+            "The DICOM file's compressed pixels are damaged and could not be decoded.", _HINT
+        ) from error
 
 
 def _check_encapsulated(dataset: Dataset, layout: _Layout) -> None:

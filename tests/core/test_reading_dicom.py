@@ -516,6 +516,21 @@ def test_lying_run_lengths_are_refused() -> None:
     assert "1 run-length segments" in reason(encapsulated(dataset, [rle_frame([b"1234"])], uid.RLELossless))
 
 
+@pytest.mark.parametrize("planes", [[b"12"], [b"123456"]], ids=["short", "long"])
+def test_wrong_run_lengths_are_refused(planes: list[bytes]) -> None:
+    """Run lengths that fill too little or too much of a frame are refused."""
+    dataset = make_dataset(np.zeros((2, 2), dtype=np.uint8))
+    assert "could not be decoded" in reason(encapsulated(dataset, [rle_frame(planes)], uid.RLELossless))
+
+
+def test_run_length_colours_come_plane_by_plane() -> None:
+    """Run-length coded RGB is stored in planes and becomes pixels."""
+    colours = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    planes = [colours[..., channel].tobytes() for channel in range(3)]
+    data = encapsulated(make_dataset(colours, PlanarConfiguration=1), [rle_frame(planes)], uid.RLELossless)
+    assert image_of(data).pixels.tolist() == colours.tolist()
+
+
 def test_cut_codestream_is_refused() -> None:
     """A lossless JPEG that ends early is refused, although its decoder would fill the rest with grey."""
     values = np.random.default_rng(0).integers(0, 4096, (32, 32), dtype=np.uint16)

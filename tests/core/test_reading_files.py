@@ -388,6 +388,18 @@ def test_bad_zip_is_refused(data: bytes, expected: str) -> None:
     assert expected in reason(data)
 
 
+def test_nameless_member_is_read() -> None:
+    """A member whose name was emptied is a file like any other."""
+    data = zipped({"a": png(GREY)}, zipfile.ZIP_STORED)
+    local, central = data.index(b"PK\x03\x04"), data.index(b"PK\x01\x02")
+    nameless = data[: local + 26] + b"\0\0" + data[local + 28 : local + 30] + data[local + 31 : central]
+    entry = data[central : data.index(b"PK\x05\x06")]
+    entry = entry[:28] + b"\0\0" + entry[30:46] + entry[47:]
+    end = b"PK\x05\x06" + struct.pack("<4H2LH", 0, 0, 1, 1, len(entry), len(nameless), 0)
+    (outcome,) = read_uploads([("x.zip", nameless + entry + end)])
+    assert (outcome.name, len(outcome.studies)) == ("x.zip › unnamed", 1)
+
+
 def test_damaged_member_spoils_nothing_else() -> None:
     """A member with a wrong checksum is refused; its neighbours are read."""
     data = bytearray(zipped({"a.png": png(NOISE), "b.png": png(GREY)}, zipfile.ZIP_STORED))
@@ -437,7 +449,7 @@ def test_unknown_task_is_refused() -> None:
 
 
 def subjects() -> dict[str, bytes]:
-    """One small file of each of sixteen kinds."""
+    """One small file of each of fourteen kinds."""
     wide = np.random.default_rng(3).integers(0, 4096, (24, 24), dtype=np.uint16)
     narrow = (wide >> 4).astype(np.uint8)
     frame = rle_frame([narrow[:5, :5].tobytes()])
@@ -471,8 +483,10 @@ def mutated(data: bytes, dice: random.Random) -> bytes:
     """The file with some bytes changed, cut out, doubled, or its end missing."""
     broken = bytearray(data)
     for _ in range(dice.randint(1, 6)):
-        at = dice.randrange(len(broken))
+        at = dice.randrange(len(broken) or 1)
         change = dice.choice(["byte", "byte", "header", "cut", "double", "end"])
+        if not broken:
+            break
         if change == "byte":
             broken[at] = dice.randrange(256)
         elif change == "header":
