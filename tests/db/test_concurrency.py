@@ -5,6 +5,8 @@ import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from db import audit, engine, predictions, reviews
 from db.reviews import ReviewQuery
 from tests.db import make
@@ -66,12 +68,33 @@ def test_processes_lose_no_review(store):
     program = textwrap.dedent("""
         import sys
         from tests.db.test_concurrency import save
+        print("ready", flush=True)
+        sys.stdin.readline()
         for number in range(40):
             save(sys.argv[1], sys.argv[2], number)
     """)
-    started = [subprocess.Popen([sys.executable, "-c", program, study, name]) for name in ("Ann", "Bob")]
-    assert [process.wait(timeout=60) for process in started] == [0, 0]
+    started = [
+        subprocess.Popen([sys.executable, "-c", program, study, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for name in ("Ann", "Bob")
+    ]
+    for process in started:
+        assert process.stdout.readline() == b"ready\n"
+    for process in started:
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
+    for process in started:
+        process.communicate(timeout=60)
+    assert [process.returncode for process in started] == [0, 0]
     with engine.read() as session:
         table = reviews.list_reviews(session, ReviewQuery(current_only=False))
         assert table.groupby("reviewer").size().to_dict() == {"Ann": 40, "Bob": 40}
         assert audit.verify(session) is None
+
+
+def test_a_write_holds_the_store_from_its_first_line(sqlite_only, tmp_path):
+    """Another program cannot slip in between what a write block reads and what it then saves."""
+    other = engine.sqlite.connect(tmp_path / "store.db", isolation_level=None, timeout=0)
+    with engine.write(), pytest.raises(engine.sqlite.OperationalError, match="locked"):
+        other.execute("BEGIN IMMEDIATE")
+    other.execute("BEGIN IMMEDIATE")
+    other.close()
