@@ -39,11 +39,15 @@ def integrated_gradients(case: Case, *, steps: int, baseline: str, batch: int) -
 
 
 def superpixels(case: Case, segments: int) -> torch.Tensor:
-    """Superpixel number of each pixel, (H, W) int64 from 0 without gaps: SLIC on the displayed image, about `segments`."""
+    """Superpixel number of each pixel, (H, W) int64 from 0 without gaps: SLIC on the displayed image, about `segments`.
+
+    The image is smoothed a little first: on speckle SLIC otherwise melts everything into one superpixel.
+    """
     from skimage.segmentation import slic  # slow to import, and only LIME needs it
 
     picture = case.brightness().numpy().astype(np.float64)
-    labels = slic(picture, n_segments=segments, compactness=0.1, channel_axis=-1, convert2lab=False, start_label=0)
+    how = {"compactness": 0.3, "sigma": max(picture.shape) / 64, "channel_axis": -1, "convert2lab": False}
+    labels = slic(picture, n_segments=segments, start_label=0, **how)
     return torch.from_numpy(np.unique(labels, return_inverse=True)[1].reshape(labels.shape))
 
 
@@ -57,7 +61,7 @@ def lime(
     ridge model is fitted with weights exp(−d² / 0.25²), d the cosine distance to the whole image (Ribeiro et al., 2016).
     A low R² (weighted, 0–1) says that the linear picture describes the model badly.
     """
-    case.watch.total = samples + 1  # Captum scores the whole image first
+    case.watch.total = samples
     generator = torch.Generator().manual_seed(case.seed)  # its own: the global one is shared by all threads
 
     def opposites(x: torch.Tensor, **kwargs: Any) -> Iterator[torch.Tensor]:
@@ -89,10 +93,11 @@ class _WeightedRidge:
     """The interpretable model in the form that Captum asks for."""
 
     def fit(self, batches: Any) -> None:
-        """Fit on (kept (n, S), score (n,), weight (n,)) batches."""
+        """Fit on a DataLoader over kept (n, S), score (n,) and weight (n,)."""
         from sklearn.linear_model import Ridge
 
-        kept, score, weight = (torch.cat(part).cpu().double().numpy() for part in zip(*batches, strict=True))
+        # Not by iterating: a DataLoader draws from the global random state, which other threads share.
+        kept, score, weight = (part.cpu().double().numpy() for part in batches.dataset.tensors)
         fitted = Ridge(alpha=RIDGE).fit(kept, score, sample_weight=weight)
         self.coefficients = torch.from_numpy(fitted.coef_).float()
         self.r2 = float(fitted.score(kept, score, sample_weight=weight))

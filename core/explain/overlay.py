@@ -90,8 +90,7 @@ def _with_caption(picture: PILImage.Image, text: str) -> bytes:
     points = min(40, max(12, width // 50))
     font = ImageFont.load_default(size=points)
     text = text.replace("×", "x")  # Pillow's own font has no multiplication sign
-    letters = max(1, int(width / font.getlength("n")) - 2)
-    lines = textwrap.wrap(text, letters)
+    lines = textwrap.wrap(text, int(0.9 * (width - points) * len(text) / font.getlength(text)))
     line = int(points * 1.4)
     canvas = PILImage.new("RGB", (width, picture.height + line * len(lines) + points // 2))
     canvas.paste(picture, (0, 0))
