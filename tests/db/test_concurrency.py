@@ -91,10 +91,12 @@ def test_processes_lose_no_review(store):
         assert audit.verify(session) is None
 
 
-def test_a_write_holds_the_store_from_its_first_line(sqlite_only, tmp_path):
+def test_a_write_holds_the_store_from_its_first_query(sqlite_only, tmp_path):
     """Another program cannot slip in between what a write block reads and what it then saves."""
     other = engine.sqlite.connect(tmp_path / "store.db", isolation_level=None, timeout=0)
-    with engine.write(), pytest.raises(engine.sqlite.OperationalError, match="locked"):
-        other.execute("BEGIN IMMEDIATE")
+    with engine.write() as session:
+        reviews.count_reviews(session, ReviewQuery())
+        with pytest.raises(engine.sqlite.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
     other.execute("BEGIN IMMEDIATE")
     other.close()
