@@ -6,10 +6,10 @@ import streamlit as st
 
 from db import engine as store
 from db import studies
-from pages.ui import assessment, identity, messages, model_panel, queue, session
+from pages.ui import assessment, heatmap_row, identity, messages, model_panel, queue, session
 from pages.ui.case import Case, open_case
 from pages.ui.frames import frames_of, prefetch_of
-from pages.ui.model_panel import ModelView
+from pages.ui.heatmap_row import Shown
 from pages.ui.viewer import own_scale, received_regions, study_viewer, viewer_heatmap
 
 
@@ -18,7 +18,7 @@ def header(case: Case, query: session.WorklistQuery) -> str | None:
     with store.read() as db_session:
         before, after = studies.neighbours(db_session, query, study.id)
     facts = [
-        study.patient_id,
+        "" if study.patient_id in study.name else study.patient_id,
         case.task.title,
         study.modality,
         f"{len(study.images)} image(s)" if len(study.images) > 1 else "",
@@ -43,11 +43,9 @@ def header(case: Case, query: session.WorklistQuery) -> str | None:
     return after
 
 
-def viewer(case: Case, view: ModelView | None, after: str | None) -> None:
-    shown = None
-    if view and view.heatmap:
-        shown = viewer_heatmap(view.heatmap, view.image_index, own_scale(view.heatmap))
+def viewer(case: Case, shown: Shown | None, after: str | None) -> None:
     view_key = f"{case.study.id}:{case.phase}"
+    heatmap = viewer_heatmap(shown.heatmap, shown.image_index, own_scale(shown.heatmap)) if shown else None
 
     def keep_regions() -> None:
         received = received_regions()
@@ -55,9 +53,11 @@ def viewer(case: Case, view: ModelView | None, after: str | None) -> None:
             messages.guarded(assessment.keep_draft_of)(case, {"regions": received[1]})
 
     study_viewer(
-        frames_of(case.study), view_key=view_key, heatmap=shown, regions=case.draft.get("regions", ()),
-        prefetch=prefetch_of(after), on_regions_change=keep_regions,
+        frames_of(case.study), view_key=view_key, heatmap=heatmap, heatmap_on=True,
+        regions=case.draft.get("regions", ()), prefetch=prefetch_of(after), on_regions_change=keep_regions,
     )  # fmt: skip
+    if shown:
+        st.caption(shown.caption)
 
 
 def after_save(case: Case) -> None:
@@ -76,10 +76,12 @@ def page(case: Case, query: session.WorklistQuery) -> None:
         view = None if case.blind else model_panel.show(case)
         if case.blind:
             st.caption("Read first. The model's result is made and shown after your reading is saved.")
-        assessment.show(case, view.prediction_id if view else None, bool(view and view.heatmap), after_save)
     with middle:
         after = header(case, query)
-        viewer(case, view, after)
+        shown = heatmap_row.show(case, view) if view else None
+        viewer(case, shown, after)
+    with right:
+        assessment.show(case, view.prediction_id if view else None, shown is not None, after_save)
     with left:
         queue.show(query, case.study.id)
 

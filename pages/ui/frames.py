@@ -39,5 +39,4 @@ def _frame(image: ImageSummary) -> Frame:
         slope=image.slope,
         intercept=image.intercept,
         spacing_mm=image.spacing_mm,
-        label=" ".join(part for part in (image.laterality, image.view) if part),
     )

@@ -176,6 +176,7 @@ def study_viewer(
     *,
     view_key: str,
     heatmap: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    heatmap_on: bool = False,
     regions: Sequence[Mapping[str, Any]] = (),
     prefetch: Sequence[str] = (),
     height: int | None = None,
@@ -187,6 +188,7 @@ def study_viewer(
 
     `view_key` names the case and comes back with every message; `key` stays the same from case to case, so that the
     browser keeps its canvas. `heatmap` is one `viewer_heatmap` or several (one per image); none keeps the model hidden.
+    It stays off until switched on in the viewer, unless `heatmap_on` says that it has just been asked for.
     `regions` come from the page's own store: {"kind": "rect" | "point", "image", "points": [[x, y], …]}; in a callback,
     `received_regions` says what the reviewer marked. `prefetch` are pixel addresses the reviewer will want next;
     `height` is the stage's in CSS pixels (default: what the window leaves).
@@ -198,6 +200,7 @@ def study_viewer(
         "view_key": view_key,
         "frames": [asdict(frame) for frame in frames],
         "heatmaps": heatmaps,
+        "heatmap_on": heatmap_on,
         "regions": list(regions),
         "acknowledged": _last_message(key).get("serial", 0),
         "prefetch": list(prefetch),

@@ -48,7 +48,7 @@ class Viewer {
   /** Called on every rerun and on a change of theme: cheap when nothing changed. */
   update(component) {
     this.component = component;
-    const { view_key, frames, heatmaps, height, prefetch } = component.data;
+    const { view_key, frames, heatmaps, heatmap_on, height, prefetch } = component.data;
     this.stage.element.style.setProperty("--viewer-height", height ? `${height}px` : "");
     const arrives = view_key !== this.viewKey;
     if (arrives) this.open(view_key);
@@ -58,6 +58,9 @@ class Viewer {
       const known = this.heats.get(packet.image);
       return [packet.image, known?.packet.id === packet.id ? known.adopt(packet) : new HeatLayer(packet)];
     }));
+    const asked = heatmaps.map((packet) => packet.id).join();
+    if (heatmap_on && asked !== this.asked) this.state.heat = true; // once per heatmap: the reviewer may hide it again
+    this.asked = asked;
     this.takeRegions(component.data, arrives);
     const index = Math.min(this.state.frame, this.frames.length - 1);
     if (this.wanted?.url !== this.frames[index].url) this.show(index);

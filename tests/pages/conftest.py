@@ -1,0 +1,113 @@
+"""What page tests share: a store with a demo in miniature, and the program itself in a browser."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core.checkpoint import load_checkpoint, model_record
+from core.datasets.phantom import write_phantoms
+from core.evaluation import evaluate, read_run
+from core.training import TrainingJob, train
+from db import engine as store_engine
+from db import models, runs
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory) -> Path:
+    """A folder of 44 simulated patients, as `python -m core phantom` makes it."""
+    folder = tmp_path_factory.mktemp("phantoms")
+    write_phantoms(folder, patients={"train": 24, "val": 10, "test": 10}, seed=3, size=96)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(phantoms, tmp_path_factory) -> Path:
+    """A run folder: a small network trained for one epoch on the phantoms, and scored on the test patients."""
+    out = tmp_path_factory.mktemp("run")
+    job = TrainingJob(phantoms, "breast-mri", "small-cnn", "default", out, epochs=1, size=32, device="cpu")
+    evaluate(train(job), phantoms, "test", out / "test", device="cpu")
+    return out
+
+
+def register(trained: Path, status: str = "active") -> str:
+    """Register the trained model and its run in the current store; gives its version."""
+    record = model_record(load_checkpoint(trained / "checkpoint.pt"), "Small CNN, test")
+    models.store_model_file(trained / "checkpoint.pt", record.version)
+    with store_engine.write() as session:
+        models.add_model(session, record)
+        if status != "candidate":
+            models.set_model_status(session, record.version, status, "test")
+        runs.add_run(session, read_run(trained / "test"))
+    return record.version
+
+
+def free_port() -> int:
+    """A loopback port nobody listens on."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_until_healthy(url: str, server: subprocess.Popen, log: Path) -> None:
+    """Return once the server answers; fail with its log if it dies or takes two minutes."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=2):
+                return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail(f"the server did not start:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="module")
+def server_url(tmp_path_factory) -> Iterator[str]:
+    """`streamlit run streamlit_app.py` on a store of its own, shared by a module's tests, who are different people."""
+    home = tmp_path_factory.mktemp("served")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUMORTRACE_HOME", str(home))
+        patch.setenv("TUMORTRACE_DEVICE", "cpu")
+        patch.delenv("DATABASE_URL", raising=False)
+        store_engine.init()
+        port, log = free_port(), home / "server.log"
+        command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.port", str(port)]
+        with open(log, "w") as output:
+            server = subprocess.Popen(command, cwd=ROOT, env=dict(os.environ), stdout=output, stderr=subprocess.STDOUT)
+        try:
+            wait_until_healthy(f"http://127.0.0.1:{port}", server, log)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            server.wait(20)
+            store_engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator:
+    """One headless Chromium for all browser tests; skips where none is installed."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"no Chromium at {CHROMIUM}")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield browser
+        browser.close()

@@ -1,0 +1,174 @@
+"""The whole path, in a browser, on the running program: a study goes in, a reading and its agreement come out."""
+
+import json
+import re
+
+import pytest
+
+from db import engine, reviews, studies
+from tests.pages.conftest import register
+
+pytestmark = pytest.mark.browser
+WAIT = 30_000
+
+
+class Visitor:
+    """A signed-in person with a browser window, who notes every request and every websocket frame."""
+
+    def __init__(self, chromium, url, name, role="reviewer"):
+        self.url, self.requests, self.frames = url, [], []
+        self.context = chromium.new_context(viewport={"width": 1600, "height": 950}, color_scheme="dark")
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(WAIT)
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("websocket", lambda ws: ws.on("framereceived", lambda frame: self.frames.append(frame)))
+        self.page.goto(f"{url}/")
+        self.page.fill("#name", name)
+        self.page.check(f"input[value={role}]")
+        self.page.click("button[type=submit]")
+        self.page.wait_for_selector("h1:has-text('Worklist')")
+
+    def go(self, title):
+        """Open a page by the navigation."""
+        self.page.click(f"[data-testid=stTopNavLink]:has-text('{title}')")
+
+    def text(self, pattern):
+        """Wait until the page says something."""
+        self.page.wait_for_selector(f"text=/{pattern}/")
+
+    def received(self):
+        """All that the server sent over the websocket, as text."""
+        return b"\n".join(f if isinstance(f, bytes) else f.encode() for f in self.frames).decode("latin-1")
+
+
+@pytest.fixture
+def visit(chromium, server_url):
+    """Sign somebody in; their window closes at the end."""
+    visitors = []
+
+    def enter(name, role="reviewer"):
+        visitors.append(Visitor(chromium, server_url, name, role))
+        return visitors[-1]
+
+    yield enter
+    for visitor in visitors:
+        visitor.context.close()
+
+
+@pytest.fixture(scope="module")
+def version(server_url, trained):
+    """The version of the one active model."""
+    return register(trained)
+
+
+def phantom(phantoms, number):
+    """The DICOM file of a malignant test patient."""
+    return sorted((phantoms / "images" / "test" / "malignant").rglob("*.dcm"))[number]
+
+
+def test_a_study_is_uploaded_read_blind_read_again_and_stands_on_the_agreement_page(version, phantoms, visit):
+    """Upload a DICOM phantom, read it unaided, see model and Grad-CAM, read again: two reviews stored, one counted."""
+    anna = visit("Anna")
+    page = anna.page
+
+    anna.go("Upload")
+    page.set_input_files("input[type=file]", phantom(phantoms, 0))
+    anna.text("1 stored, 0 refused")
+    with engine.read() as session:
+        study_id = studies.next_unread(session, studies.WorklistQuery(reviewer="Anna"))
+
+    anna.go("Worklist")
+    page.wait_for_selector("h1:has-text('Worklist')")
+    page.keyboard.press("n")
+    anna.text("Blind reading: model hidden")
+    page.wait_for_selector("canvas[data-shown*='pixels/']")
+    page.keyboard.press("2")
+    page.wait_for_selector("button:has-text('Save and show the model'):enabled")
+    assert "Small CNN" not in anna.received(), "the model's name reached the browser before the reading was saved"
+    assert version[:8] not in anna.received()
+
+    page.keyboard.press("Control+Enter")
+    anna.text("Model visible")
+    anna.text("at its operating point youden")
+    page.keyboard.press("g")
+    page.wait_for_selector("canvas[data-heat=on]")
+    anna.text("not a lesion outline")
+    page.keyboard.press("1")
+    page.click("text=Partly")
+    page.fill("textarea", "edge is smooth")
+    page.keyboard.press("Tab")
+    page.wait_for_selector("button:has-text('Save and next'):enabled")
+    page.keyboard.press("Control+Enter")
+    anna.text("Saved: ")
+
+    with engine.read() as session:
+        first = reviews.latest_review(session, study_id, "Anna", "unaided")
+        second = reviews.latest_review(session, study_id, "Anna", "aided")
+        table = reviews.list_reviews(session, reviews.ReviewQuery(reviewer="Anna"))
+    assert (first.label, first.prediction_id) == ("malignant", None)
+    assert (second.label, second.comment, second.heatmap_verdict) == ("benign", "edge is smooth", "partly")
+    assert second.seconds > 0
+    aided = table[table["id"] == second.id].iloc[0]
+    assert aided["model_version"] == version
+    assert bool(aided["agrees"]) == (aided["predicted"] == "benign")
+
+    anna.go("Agreement")
+    anna.text("n = 1")
+    disagrees = 0 if aided["agrees"] else 1
+    anna.text(f"Disagreements \\({disagrees}\\)")
+    outside = [url for url in anna.requests if not re.match(r"(http|ws)://127\.0\.0\.1:|data:|blob:", url)]
+    assert outside == [], "a request left the box"
+
+
+def test_a_reload_keeps_the_draft_and_the_person(version, phantoms, visit):
+    """F5 in the middle of a reading loses neither who is signed in nor what was entered."""
+    ben = visit("Ben")
+    page = ben.page
+    ben.go("Upload")
+    page.set_input_files("input[type=file]", phantom(phantoms, 1))
+    ben.text("1 stored")
+    ben.go("Review")
+    ben.text("Blind reading")
+    page.fill("textarea", "half a thought")
+    page.keyboard.press("Tab")
+    page.keyboard.press("1")
+    page.wait_for_selector("button:has-text('Save and show the model'):enabled")
+    page.reload()
+    page.wait_for_selector("button:has-text('Save and show the model'):enabled")
+    assert page.input_value("textarea") == "half a thought"
+    page.keyboard.press("Control+Enter")
+    ben.text("Model visible")
+    with engine.read() as session:
+        table = reviews.list_reviews(session, reviews.ReviewQuery(reviewer="Ben", phase="unaided"))
+    assert json.loads(table[["label", "comment"]].to_json(orient="records")) == [
+        {"label": "benign", "comment": "half a thought"}
+    ]
+
+
+def test_nothing_is_served_without_signing_in(chromium, server_url):
+    """Without the cookie there is no page, no picture and no websocket, and a forged identity header changes nothing."""
+    context = chromium.new_context(extra_http_headers={"X-TumorTrace-User": "Anna"})
+    page = context.new_page()
+    page.goto(f"{server_url}/review?study=x")
+    assert "/sign-in?next=/review" in page.url
+    assert context.request.get(f"{server_url}/pixels/{'a' * 64}").status == 401
+    opened = page.evaluate(
+        """url => new Promise(done => { const ws = new WebSocket(url); ws.onopen = () => done(true);
+           ws.onerror = ws.onclose = () => done(false) })""",
+        f"{server_url.replace('http', 'ws')}/_stcore/stream",
+    )
+    assert opened is False
+    context.close()
+
+
+def test_sign_in_leads_back_to_the_page_asked_for_and_never_to_another_host(chromium, server_url):
+    """After signing in the reader lands on the link followed; a crafted target is ignored."""
+    for target, expected in (("/models", "/models"), ("//example.org/x", "/"), ("https://example.org", "/")):
+        context = chromium.new_context()
+        page = context.new_page()
+        page.goto(f"{server_url}/sign-in?next={target}")
+        page.fill("#name", "Cleo")
+        page.click("button[type=submit]")
+        page.wait_for_selector("[data-testid=stAppViewContainer]", timeout=WAIT)
+        assert page.url.rstrip("/") == f"{server_url}{expected}".rstrip("/")
+        context.close()
