@@ -16,8 +16,8 @@ import torch
 
 from core import settings
 from core.checkpoint import Checkpoint, load_checkpoint
-from core.datasets import Case, Dataset, load_dataset, tensors
-from core.datasets.dataset import Progress, base_name
+from core.datasets import Case, Dataset, as_dataset, tensors
+from core.datasets.dataset import Progress
 from core.files import write_json, write_text
 from core.predict import batched_probabilities
 from core.runs import FORMAT, PROBABILITY_DECIMALS, read_run
@@ -47,7 +47,7 @@ def predict_probabilities(
 
 def evaluate(
     checkpoint_path: Path,
-    data: Path,
+    data: Path | Dataset,
     split: str,
     out: Path,
     *,
@@ -56,6 +56,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score a checkpoint once on one split of a dataset; writes `predictions.csv`, then `run.json`, and returns the latter.
 
+    `data` is a path, or a dataset already read: several runs then decode it once.
     Metrics are computed from the rounded probabilities in `predictions.csv`, so that anyone gets the same figures from it.
     Raises `Refused` in one sentence for a checkpoint or dataset that cannot be used, or a split that is not there.
     """
@@ -63,7 +64,7 @@ def evaluate(
     device = device or settings.device()
     checkpoint = load_checkpoint(checkpoint_path)
     task = get_task(checkpoint.task)
-    dataset = load_dataset(data, checkpoint.task, progress)
+    dataset = as_dataset(data, checkpoint.task, progress)
     x, y = tensors(dataset, split, checkpoint.preprocessing, progress)
     probabilities = predict_probabilities(checkpoint, x, device, progress=progress)
     probabilities = np.round(probabilities, PROBABILITY_DECIMALS)
@@ -82,7 +83,7 @@ def evaluate(
         },
         "task": task.name,
         "classes": list(task.classes),
-        "dataset": _dataset_facts(dataset, data, split),
+        "dataset": _dataset_facts(dataset, split),
         "split": split,
         "operating_point": asdict(point) if point else None,
         "metrics": {name: _estimate_row(estimate) for name, estimate in metrics.items()},
@@ -111,10 +112,10 @@ def _predictions(cases: Sequence[Case], probabilities: np.ndarray, classes: Sequ
     return pd.DataFrame(columns).to_csv(index=False, float_format=f"%.{PROBABILITY_DECIMALS}f")
 
 
-def _dataset_facts(dataset: Dataset, data: Path, split: str) -> dict[str, Any]:
+def _dataset_facts(dataset: Dataset, split: str) -> dict[str, Any]:
     return {
         "name": dataset.name,
-        "path": base_name(data),
+        "path": dataset.name,
         "fingerprint": dataset.fingerprint,
         "n": len(dataset.split(split)),
         "counts": dataset.counts(),

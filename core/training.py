@@ -16,7 +16,7 @@ import torch
 from core import settings
 from core.architectures import get_architecture
 from core.checkpoint import Checkpoint, save_checkpoint
-from core.datasets import Dataset, load_dataset, tensors
+from core.datasets import Dataset, as_dataset, tensors
 from core.datasets.dataset import base_name
 from core.files import write_json, write_text
 from core.pretrained import load_pretrained
@@ -32,9 +32,12 @@ COLUMNS = ("epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accur
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """What to train. `recipe` is a `Recipe` or its name; `epochs` and `size` overrule it; `weights` is a local ImageNet file."""
+    """What to train. `data` is a path, or a dataset already read; `recipe` is a `Recipe` or its name.
 
-    data: Path
+    `epochs` and `size` overrule the recipe; `weights` is a local ImageNet file.
+    """
+
+    data: Path | Dataset
     task: str
     architecture: str
     recipe: Recipe | str
@@ -102,7 +105,7 @@ def train(job: TrainingJob, progress: Report | None = None) -> Path:
     def reading(done: int, total: int, text: str) -> None:
         report(TrainingProgress(0, recipe.epochs, 0.0, text=f"{text} {done}/{total}"))
 
-    dataset = load_dataset(job.data, job.task, reading)
+    dataset = as_dataset(job.data, job.task, reading)
     data = (*tensors(dataset, "train", spec, reading), *tensors(dataset, "val", spec, reading))
     setup = Setup(recipe, task, spec, device, job.seed, *data)
     check_classes(setup)
@@ -195,7 +198,6 @@ def _config(job: TrainingJob, setup: Setup, dataset: Dataset) -> dict[str, Any]:
         "weights": job.weights.name if job.weights else None,
         "preprocessing": setup.spec.as_dict(),
         "dataset": dataset.name,
-        "path": base_name(job.data),
         "fingerprint": dataset.fingerprint,
         "counts": dataset.counts(),
         "leaks": list(dataset.leaks),

@@ -12,6 +12,15 @@ from core.records import Refused
 from core.tasks import get_task
 
 
+def as_dataset(data: Path | Dataset, task: str, progress: Progress | None = None) -> Dataset:
+    """A dataset as it is, or read from its path; raises `Refused` when it was read for another task."""
+    if not isinstance(data, Dataset):
+        return load_dataset(data, task, progress)
+    if data.task != task:
+        raise Refused(f"{data.name} was read as {data.task}; it cannot be used for {task}.")
+    return data
+
+
 def load_dataset(path: Path, task: str, progress: Progress | None = None) -> Dataset:
     """Read a folder tree or a MedMNIST-style NPZ file.
 

@@ -123,6 +123,15 @@ def test_the_stored_threshold_is_youdens_on_the_validation_split(bars_run, bars_
     assert at == pytest.approx(best, abs=1e-12)
 
 
+def test_a_dataset_already_read_gives_the_same_run_as_its_path(run, bars_run, bars_npz, tmp_path):
+    """A dataset read once can serve several runs; one read for another task is refused."""
+    evaluate(bars_run / "checkpoint.pt", load_dataset(bars_npz, TASK), "test", tmp_path, device="cpu")
+    assert _facts(tmp_path)["id"] == _facts(run)["id"]
+    assert _facts(tmp_path)["dataset"] == _facts(run)["dataset"]
+    with pytest.raises(Refused, match="was read as breast-mri; it cannot be used for breast-ultrasound"):
+        evaluate(bars_run / "checkpoint.pt", load_dataset(bars_npz, "breast-mri"), "test", tmp_path, device="cpu")
+
+
 def test_a_split_that_is_not_there_is_refused_and_nothing_written(bars_run, tmp_path, bars_npz):
     """A dataset without the split is refused, and no run folder appears."""
     with np.load(bars_npz) as file:
