@@ -54,6 +54,14 @@ def test_macro_auc_of_two_classes_agrees_with_delong():
     assert (macro.low, macro.high) == pytest.approx((plain.low, plain.high), abs=0.005)
 
 
+def test_ties_count_half_in_the_draws_too():
+    """Scores of only three levels: the bootstrap still agrees with DeLong's interval, and keeps the value in its middle."""
+    labels, p = scored(800, 2, seed=4)
+    coarse = np.array([0.2, 0.5, 0.8])[np.digitize(p[:, 1], [0.3, 0.7])]
+    macro, plain = macro_auc(labels, np.column_stack([1 - coarse, coarse])), auc(labels, coarse)
+    assert (macro.low, macro.high) == pytest.approx((plain.low, plain.high), abs=0.005)
+
+
 def test_draws_in_several_chunks_cover_every_replicate():
     """60,000 cases are resampled 33 at a time; the interval is as narrow as DeLong's for one class against the rest."""
     labels, p = scored(60_000, 2, seed=3, decimals=3)
