@@ -52,6 +52,7 @@ _SENTENCES = (
     ("disk I/O error", "The store's disk reports an error, so nothing was saved."),
     ("no such table", "The store is not set up yet; run `python -m db init`."),
     ("UndefinedTable", "The store is not set up yet; run `python -m db init`."),
+    ("onnection", "The store's database server cannot be reached; check that it runs."),
     ("only ever added", "The store keeps reviews and audit entries as they are: they are only ever added."),
 )
 

@@ -6,6 +6,7 @@ Reviews of one study by one reviewer in one phase form a chain: each supersedes 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -17,7 +18,9 @@ from sqlalchemy.orm import Session, aliased
 from core.records import Phase, Refused, Review
 from db.audit import add_entry, canonical
 from db.frames import frame
-from db.tables import DraftRow, ModelRow, PredictionRow, ReviewRow, StudyRow, utc_now
+from db.tables import AuditRow, DraftRow, ModelRow, PredictionRow, ReviewRow, StudyRow, utc_now
+
+_ADDED = "review.add"  # the audit log's word for a saved review
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,27 @@ def add_review(session: Session, review: Review) -> Review:
         delete_draft(session, *reading)
     saved = _record(row)
     details = {"review": saved.id, "phase": saved.phase, "sha256": fingerprint(saved)}
-    add_entry(session, saved.reviewer, "review.add", f"study:{saved.study_id}", details)
+    add_entry(session, saved.reviewer, _ADDED, f"study:{saved.study_id}", details)
     return saved
 
 
 def fingerprint(review: Review) -> str:
     """SHA-256 (hex) of everything a review says. The audit log holds it, so that an altered review can be told."""
     return hashlib.sha256(canonical(asdict(review)).encode()).hexdigest()
+
+
+def first_altered(session: Session) -> int | None:
+    """Id of the first review that is not what the audit log says was saved, or that it names but is gone; else None.
+
+    Sound only where `db.audit.verify` finds the log itself whole.
+    """
+    lines = session.scalars(select(AuditRow.details).where(AuditRow.action == _ADDED).order_by(AuditRow.id))
+    logged = {line["review"]: line["sha256"] for line in map(json.loads, lines)}
+    rows = session.scalars(select(ReviewRow).execution_options(yield_per=1000))
+    kept = {row.id: fingerprint(_record(row)) for row in rows}
+    return min(
+        (number for number in logged.keys() | kept.keys() if logged.get(number) != kept.get(number)), default=None
+    )
 
 
 def latest_review(session: Session, study_id: str, reviewer: str, phase: Phase) -> Review | None:

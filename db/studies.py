@@ -187,10 +187,11 @@ def count_statuses(
     session: Session, reviewer: str, task: str = "", *, protocol: Protocol = "unaided-then-aided"
 ) -> dict[Status, int]:
     """How many studies (of that task) are unread, draft, flagged and done for this reviewer; every status is there."""
-    status = _status(reviewer, protocol).label("status")
-    tasks = (StudyRow.task == task,) if task else ()
-    query = select(status, func.count()).select_from(StudyRow).where(*tasks).group_by(status)
-    counted = dict(session.execute(query).all())
+    each = select(_status(reviewer, protocol).label("status")).select_from(StudyRow)
+    if task:
+        each = each.where(StudyRow.task == task)
+    status = each.subquery().c.status  # PostgreSQL groups by a column, not by an expression with parameters
+    counted = dict(session.execute(select(status, func.count()).group_by(status)).all())
     return {name: counted.get(name, 0) for name in STATUSES}
 
 

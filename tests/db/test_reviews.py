@@ -4,6 +4,7 @@ import dataclasses
 
 import pandas as pd
 import pytest
+from sqlalchemy import text
 
 from core.records import Refused, Review
 from db import audit, engine, reviews
@@ -111,6 +112,31 @@ def test_reviews_are_audited_with_their_fingerprint(study):
     assert reviews.fingerprint(saved) in entry["details"]
     assert "private" not in entry["details"]
     assert reviews.fingerprint(dataclasses.replace(saved, label="benign")) != reviews.fingerprint(saved)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE reviews SET label = 'benign' WHERE id = 2",
+        "UPDATE reviews SET seconds = 3 WHERE id = 2",
+        "UPDATE reviews SET client_token = 'x' WHERE id = 2",
+        "DELETE FROM reviews WHERE id = 2",
+    ],
+)
+def test_an_altered_review_is_found(study, change):
+    """Whoever drops the triggers and changes or removes a review is given away by the audit log."""
+    for reviewer in ("Ann", "Bob", "Cem"):
+        save(make.review(study, reviewer, reviewer=reviewer, regions=({"kind": "point", "points": [[1, 2.5]]},)))
+    with engine.read() as session:
+        assert reviews.first_altered(session) is None
+    kind = engine.current_engine().dialect.name
+    triggers = {"sqlite": ["reviews_no_update", "reviews_no_delete"], "postgresql": ["reviews_no_change ON reviews"]}
+    with engine.write() as session:
+        for trigger in triggers[kind]:
+            session.execute(text(f"DROP TRIGGER {trigger}"))
+        session.execute(text(change))
+    with engine.read() as session:
+        assert reviews.first_altered(session) == 2
 
 
 def test_drafts(study):
