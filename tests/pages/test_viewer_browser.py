@@ -79,10 +79,12 @@ CASES = {
     "grey": ([grey()], None),
     "sigmoid": ([grey(function="SIGMOID", window_width=16000)], None),
     "exact": ([grey(function="LINEAR_EXACT", window_width=20000)], None),
+    "narrow": ([grey(window_center=24000.5, window_width=33)], None),
     "frames": ([grey(), grey("second", laterality="L", view="CC")], None),
     "colour": ([Frame(url="px/colours", width=20, height=10, colour=True, bits=8)], None),
     "corner": ([flat], heat(corner)),
     "signed": ([flat], heat(both, signed=True)),
+    "asked": ([flat], heat(corner)),
     "faint": ([flat], heat(corner * 0.1)),
     "zero": ([flat], heat(np.zeros((8, 8)))),
     "missing": ([grey("absent")], None),
@@ -102,7 +104,7 @@ def forget():
 
 def next_slowly():
     ss.case = "exact#next"
-    ss.slow = 0.6
+    ss.slow = 1.5
 
 view_key = st.text_input("Case", "grey#0", key="case")  # "<case>#<number>": each test has its own
 st.button("Rerun")
@@ -111,8 +113,9 @@ st.button("Next", on_click=next_slowly)
 st.text_input("Comment")
 time.sleep(ss.pop("slow", 0))
 frames, heatmap = CASES[view_key.split("#")[0]]
-study_viewer(frames, view_key=view_key, heatmap=heatmap, regions=ss.regions.get(view_key, []), height=480,
-                      on_regions_change=keep_regions, on_point_change=keep_point)
+study_viewer(frames, view_key=view_key, heatmap=heatmap, heatmap_on=view_key.startswith("asked"),
+             regions=ss.regions.get(view_key, []), height=480,
+             on_regions_change=keep_regions, on_point_change=keep_point)
 st.code(json.dumps({"case": view_key, "runs": ss.runs, "regions": ss.regions, "points": ss.get("points", [])}), language=None)
 """
 
@@ -209,7 +212,7 @@ class Screen:
         """Wait until the canvas says so."""
         from playwright.sync_api import expect
 
-        expect(self.canvas).to_have_attribute(f"data-{name}", value, timeout=5000)
+        expect(self.canvas).to_have_attribute(f"data-{name}", value, timeout=30_000)
 
     def settle(self) -> None:
         """Two animation frames: whatever was asked for is drawn."""
@@ -254,7 +257,7 @@ class Screen:
 
     def wait_told(self, condition) -> dict:
         """Wait until what Python wrote meets the condition, and return it."""
-        for _ in range(100):
+        for _ in range(400):
             if condition(told := self.told()):
                 return told
             self.page.wait_for_timeout(50)
@@ -299,12 +302,19 @@ def test_linear_window_gives_the_grey_levels_of_the_standard(screen):
     assert all(grey(16 * (64 * r + c), "LINEAR", 24000, 20001) == g for (r, c), g in expected.items())
 
 
-@pytest.mark.parametrize(("case", "kind", "width"), [("sigmoid", "SIGMOID", 16000), ("exact", "LINEAR_EXACT", 20000)])
-def test_other_window_functions_follow_the_standard(screen, case, kind, width):
-    """SIGMOID and LINEAR_EXACT give the levels of their formulas at dark, middle and bright values."""
+@pytest.mark.parametrize(
+    ("case", "window"),
+    [
+        ("sigmoid", ("SIGMOID", 24000, 16000)),
+        ("exact", ("LINEAR_EXACT", 24000, 20000)),
+        ("narrow", ("LINEAR", 24000.5, 33)),  # 0, 128, 255 at neighbouring pixels: half a unit off would show
+    ],
+)
+def test_window_functions_follow_the_standard(screen, case, window):
+    """Every function gives the levels of its formula at dark, middle and bright values."""
     screen.open(case)
-    for row, column in [(0, 0), (18, 5), (23, 28), (27, 22), (40, 1), (47, 63)]:
-        assert screen.pixel(row, column) == [grey(16 * (64 * row + column), kind, 24000, width)] * 3
+    for row, column in [(0, 0), (18, 5), (23, 27), (23, 28), (23, 29), (27, 22), (40, 1), (47, 63)]:
+        assert screen.pixel(row, column) == [grey(16 * (64 * row + column), *window)] * 3
 
 
 def test_array_corners_land_in_the_corners_and_invert_turns_grey_over(screen):
@@ -373,6 +383,18 @@ def test_heatmap_that_is_zero_everywhere_draws_nothing_and_says_so(screen):
     assert screen.data("heat") == "off"
     assert screen.coloured() == []
     assert "zero everywhere" in screen.page.locator(".legend .note").inner_text()
+
+
+def test_heatmap_asked_for_on_the_page_is_shown_at_once_and_can_be_switched_off(screen):
+    """With `heatmap_on` the heatmap is there without a key; after H it stays off, through a rerun too."""
+    screen.open("asked")
+    assert screen.data("heat") == "on"
+    screen.press("h")
+    runs = screen.told()["runs"]
+    screen.page.get_by_role("button", name="Rerun").click()
+    screen.wait_told(lambda told: told["runs"] > runs)
+    screen.settle()
+    assert screen.data("heat") == "off"
 
 
 def test_legend_says_method_class_grid_and_raw_values(screen):

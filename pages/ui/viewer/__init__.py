@@ -188,7 +188,7 @@ def study_viewer(
 
     `view_key` names the case and comes back with every message; `key` stays the same from case to case, so that the
     browser keeps its canvas. `heatmap` is one `viewer_heatmap` or several (one per image); none keeps the model hidden.
-    It stays off until switched on in the viewer, unless `heatmap_on` says that it has just been asked for.
+    A heatmap is off until the reviewer asks for it: in the viewer, or on the page, which then says `heatmap_on`.
     `regions` come from the page's own store: {"kind": "rect" | "point", "image", "points": [[x, y], …]}; in a callback,
     `received_regions` says what the reviewer marked. `prefetch` are pixel addresses the reviewer will want next;
     `height` is the stage's in CSS pixels (default: what the window leaves).

@@ -12,7 +12,7 @@ let lastSerial = 0;
 
 function newState() {
   // x, y: image coordinates at the middle of the stage; shift, stretch: the window relative to each frame's own.
-  return { frame: 0, fitted: true, zoom: 1, x: 0, y: 0, shift: 0, stretch: 1, inverted: false, heat: false, own: false };
+  return { frame: 0, fitted: true, zoom: 1, x: 0, y: 0, shift: 0, stretch: 1, inverted: false, heat: false, own: false, asked: "" };
 }
 
 class Viewer {
@@ -48,7 +48,7 @@ class Viewer {
   /** Called on every rerun and on a change of theme: cheap when nothing changed. */
   update(component) {
     this.component = component;
-    const { view_key, frames, heatmaps, heatmap_on, height, prefetch } = component.data;
+    const { view_key, frames, heatmaps, height, prefetch } = component.data;
     this.stage.element.style.setProperty("--viewer-height", height ? `${height}px` : "");
     const arrives = view_key !== this.viewKey;
     if (arrives) this.open(view_key);
@@ -58,9 +58,7 @@ class Viewer {
       const known = this.heats.get(packet.image);
       return [packet.image, known?.packet.id === packet.id ? known.adopt(packet) : new HeatLayer(packet)];
     }));
-    const asked = heatmaps.map((packet) => packet.id).join();
-    if (heatmap_on && asked !== this.asked) this.state.heat = true; // once per heatmap: the reviewer may hide it again
-    this.asked = asked;
+    this.showAsked(component.data);
     this.takeRegions(component.data, arrives);
     const index = Math.min(this.state.frame, this.frames.length - 1);
     if (this.wanted?.url !== this.frames[index].url) this.show(index);
@@ -76,6 +74,13 @@ class Viewer {
     Object.assign(this, { picture: null, wanted: null, draft: null, unacknowledged: 0, playing: null });
     this.hud.clear();
     this.draw();
+  }
+
+  /** A heatmap that the reviewer has just asked the page for is shown at once; switched off again, it stays off. */
+  showAsked({ heatmap_on, heatmaps }) {
+    const asked = heatmaps.map((packet) => packet.id).join();
+    if (heatmap_on && asked !== this.state.asked) this.state.heat = heatmaps.length > 0;
+    if (heatmap_on) this.state.asked = asked;
   }
 
   /** A rerun that began before the last mark was made carries an older list: what is on the screen stays. */
