@@ -16,9 +16,7 @@ from core.tasks import Task
 
 _SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _NOT_IMAGES = {".csv", ".json", ".txt", ".md", ".toml", ".yaml", ".yml", ".xml", ".html", ".log", ".pdf"}
-_KEEP_BYTES = (
-    512 * 2**20
-)  # decoded pixels kept, so that a small dataset is decoded once; the rest is read again when needed
+_KEEP_BYTES = 512 * 2**20  # decoded pixels kept, so that a small dataset is decoded once; the rest is read again
 
 
 @dataclass(frozen=True)
