@@ -37,7 +37,9 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     train = command("train", _train, "Train an architecture on a dataset: checkpoint.pt, config.json and history.csv.")
-    train.add_argument("--data", type=Path, required=True, help="a folder tree split/Class/Patient/file, or a MedMNIST NPZ")
+    train.add_argument(
+        "--data", type=Path, required=True, help="a folder tree split/Class/Patient/file, or a MedMNIST NPZ"
+    )
     train.add_argument("--task", required=True, choices=list(TASKS), help="the classification problem")
     train.add_argument("--architecture", required=True, help="resnet18, resnet50, vgg16, small-cnn …")
     train.add_argument("--recipe", default="default", help="a recipe of core/recipes (default: %(default)s)")
@@ -57,7 +59,9 @@ def _parser() -> argparse.ArgumentParser:
 
     predict = command("predict", _predict, "Predict files: the probability of each class.")
     predict.add_argument("checkpoint", type=Path)
-    predict.add_argument("files", type=Path, nargs="+", metavar="FILE", help="PNG, JPEG, TIFF, DICOM, NPZ, ZIP or a folder")
+    predict.add_argument(
+        "files", type=Path, nargs="+", metavar="FILE", help="PNG, JPEG, TIFF, DICOM, NPZ, ZIP or a folder"
+    )
     predict.add_argument("--json", action="store_true", help="one JSON object per line and file")
 
     explain = command("explain", _explain, "Make the heatmap of one file's prediction.")
@@ -187,7 +191,13 @@ def _explain(options: argparse.Namespace) -> int:
     save_heatmap(heatmap, options.out)
     if options.png:
         options.png.write_bytes(overlay_png(image, heatmap))
-    facts = {"file": name, "method": heatmap.method, "class": target, "layer": heatmap.layer, "shape": list(heatmap.values.shape)}
+    facts = {
+        "file": name,
+        "method": heatmap.method,
+        "class": target,
+        "layer": heatmap.layer,
+        "shape": list(heatmap.values.shape),
+    }
     text = f"Wrote {options.out}: {heatmap.method} of {target}, {heatmap.values.shape[0]} × {heatmap.values.shape[1]}."
     print(json.dumps({**facts, "model": heatmap.model_version, "out": str(options.out)}) if options.json else text)
     return 0

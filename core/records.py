@@ -137,6 +137,9 @@ class StudyRejected(Exception):
         super().__init__(f"{reason} {hint}".strip())
         self.reason, self.hint = reason, hint
 
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (self.reason, self.hint)
+
 
 class Refused(ValueError):
     """A checkpoint, dataset or setting that cannot be used, said in one sentence for the user."""

@@ -121,7 +121,7 @@ def _import(options: argparse.Namespace) -> int:
     from core import settings
     from core.progress import Bar
     from core.reading import read_paths
-    from db import studies
+    from db import pixels, studies
 
     refused, bar = 0, Bar()
     files = list(_files(options.paths))
@@ -136,6 +136,8 @@ def _import(options: argparse.Namespace) -> int:
                 refused += 1
                 _say(options, {"file": outcome.name, "refused": str(problem)}, f"{outcome.name}: refused. {problem}")
                 continue
+            for study in outcome.studies:
+                pixels.put_all(study.images)  # before the transaction: packing pixels must not hold up reviewers
             with store.write() as session:
                 added = [studies.add_study(session, study) for study in outcome.studies]
             facts = {"file": outcome.name, "studies": [s.id for s in outcome.studies], "stored": sum(added)}

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from core import settings
-from core.progress import Bar
 from core.checkpoint import load_checkpoint, model_record
+from core.datasets import Dataset, load_dataset
 from core.datasets.phantom import write_phantoms
 from core.evaluation import evaluate, read_run
+from core.progress import Bar
 from core.reading import read_upload
 from core.training import TrainingJob, train
 from db import engine as store
@@ -73,10 +74,15 @@ def make_demo(plan: DemoPlan) -> dict[str, Any]:
         folder / "phantoms", patients=patients, seed=plan.seed,
         progress=lambda done, total: phantoms(done / total, f"{done} of {total}"),
     )  # fmt: skip
-    share = 0.75 / len(plan.models)
+    reading = step(0.2, 0.05, "Simulated patients")
+    dataset = load_dataset(
+        folder / "phantoms", TASK, lambda done, total, text: reading(done / total, f"{text} {done} of {total}")
+    )
+    share = 0.7 / len(plan.models)
     for number, model in enumerate(plan.models):
-        start = 0.2 + number * share
-        _train_and_score(plan, model, folder, step(start, share, model.name))
+        _train_and_score(
+            plan, model, dataset, _run_folder(folder, model), step(0.25 + number * share, share, model.name)
+        )
     stored = _store(plan, folder)
     bar(1.0, "Demo ready")
     return stored
@@ -86,15 +92,21 @@ def _run_folder(folder: Path, model: DemoModel) -> Path:
     return folder / "runs" / f"{model.architecture}-{model.size}"
 
 
-def _train_and_score(plan: DemoPlan, model: DemoModel, folder: Path, report: Callable[[float, str], None]) -> None:
-    out = _run_folder(folder, model)
+def _train_and_score(
+    plan: DemoPlan, model: DemoModel, dataset: Dataset, out: Path, report: Callable[[float, str], None]
+) -> None:
     job = TrainingJob(
-        data=folder / "phantoms", task=TASK, architecture=model.architecture, recipe=plan.recipe, out=out,
-        seed=plan.seed, size=model.size,
-    )  # fmt: skip
+        data=dataset,
+        task=TASK,
+        architecture=model.architecture,
+        recipe=plan.recipe,
+        out=out,
+        seed=plan.seed,
+        size=model.size,
+    )
     checkpoint = train(job, progress=lambda p: report(0.95 * p.fraction, p.text))
     report(0.95, "scoring held-out patients")
-    evaluate(checkpoint, folder / "phantoms", "test", out / "test")
+    evaluate(checkpoint, dataset, "test", out / "test")
 
 
 def _store(plan: DemoPlan, folder: Path) -> dict[str, Any]:
@@ -104,8 +116,9 @@ def _store(plan: DemoPlan, folder: Path) -> dict[str, Any]:
     with store.write() as session:
         for file in files[: plan.worklist]:
             for study in read_upload(file.name, file.read_bytes(), task=TASK, secret=secret):
-                label = file.relative_to(folder / "phantoms" / "images" / "test").parts[0].lower()
-                studies.add_study(session, replace(study, reference_standard=label))
+                studies.add_study(
+                    session, replace(study, reference_standard=file.parts[-3])
+                )  # …/<class>/<patient>/<file>
         for model in plan.models:
             out = _run_folder(folder, model)
             record = model_record(load_checkpoint(out / "checkpoint.pt"), model.name)

@@ -9,8 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from core import figures
-from core.statistics.agreement import cohen_kappa_from_table
-from core.statistics.proportions import wilson
+from core.statistics.agreement import cohen_kappa_from_table, raw_agreement_from_table
 from core.tasks import TASKS
 from db import engine as store
 from db import reviews
@@ -38,7 +37,7 @@ def summary(counts: pd.DataFrame) -> pd.DataFrame:
                 "Task": TASKS[task].title,
                 "Reviewer": reviewer,
                 "n": int(table.sum()),
-                "Raw agreement": figures.estimate_text(wilson(int(table.trace()), int(table.sum()))),
+                "Raw agreement": figures.estimate_text(raw_agreement_from_table(table)),
                 "Cohen's kappa": figures.estimate_text(cohen_kappa_from_table(table)),
             }
         )

@@ -11,7 +11,7 @@ from core import settings
 from core.reading import Outcome, read_uploads
 from core.tasks import TASKS
 from db import engine as store
-from db import studies
+from db import pixels, studies
 from pages.ui import identity, messages
 
 RESULTS, ROUND = "upload_results", "upload_round"
@@ -26,6 +26,10 @@ def store_outcome(outcome: Outcome) -> dict[str, str]:
     if any(not study.task for study in outcome.studies):
         what = "The file does not say what it shows. Choose the task above and drop it again."
         return {"File": outcome.name, "Result": "Refused", "What": what, "study": ""}
+    for study in outcome.studies:
+        pixels.put_all(
+            study.images
+        )  # before the transaction: packing a mammogram must not hold up other people's saves
     with store.write() as session:
         added = [studies.add_study(session, study) for study in outcome.studies]
     if not added:

@@ -91,7 +91,7 @@ def show(query: WorklistQuery, counts: dict[str, int]) -> None:
 user = identity.current_user()
 query = session.worklist_query(user.name)
 with store.read() as db_session:
-    counts = studies.count_statuses(db_session, user.name)
+    counts = studies.count_statuses(db_session, user.name, protocol=query.protocol)
 
 with st.container(horizontal=True, vertical_alignment="center"):
     st.title("Worklist")

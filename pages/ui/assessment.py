@@ -77,10 +77,10 @@ def _confidence(case: Case) -> None:
 
 def _save_row(case: Case, prediction_id: int | None, after_save: Callable[[Case], None]) -> None:
     text = "Save and show the model" if case.blind else "Save and next"
-    save = messages.guarded(_save)
+    save, token = messages.guarded(_save), st.session_state[case.key("token")]
     st.button(
         text, type="primary", icon=":material/done_all:", width="stretch", shortcut="Ctrl+Enter", key=case.key("save"),
-        disabled=_value(case, "label") is None, on_click=save, args=(case, prediction_id, after_save),
+        disabled=_value(case, "label") is None, on_click=save, args=(case, prediction_id, token, after_save),
     )  # fmt: skip
     flagged = bool(_value(case, "flagged"))
     st.button(
@@ -121,14 +121,16 @@ def _correct(case: Case) -> None:
         st.session_state.pop(case.key(name), None)
 
 
-def _save(case: Case, prediction_id: int | None, after_save: Callable[[Case], None]) -> None:
+def _save(case: Case, prediction_id: int | None, token: str, after_save: Callable[[Case], None]) -> None:
     with store.write() as session:
         draft = reviews.get_draft(session, case.study.id, case.reviewer) or {}
+        if draft.get("token") != token:
+            return  # a second click: the first one has stored this reading and taken its draft away
         stored = reviews.add_review(
             session,
             Review(
                 study_id=case.study.id, reviewer=case.reviewer, phase=case.phase, label=draft["label"],
-                client_token=st.session_state[case.key("token")], prediction_id=prediction_id,
+                client_token=token, prediction_id=prediction_id,
                 confidence=draft.get("confidence"), heatmap_verdict=draft.get("heatmap_verdict") or "",
                 comment=draft.get("comment") or "", flagged=bool(draft.get("flagged")),
                 regions=tuple(draft.get("regions", ())), seconds=seconds_spent(case),

@@ -60,7 +60,7 @@ def open_case(study_id: str, reviewer: str) -> Case | None:
 
 def seconds_spent(case: Case) -> float:
     """Seconds since the case was opened, over reloads."""
-    return round(time.monotonic() - st.session_state[case.key("started")], 1)
+    return round(time.monotonic() - st.session_state.get(case.key("started"), time.monotonic()), 1)
 
 
 def keep_draft(case: Case, **changed: Any) -> None:

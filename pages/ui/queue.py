@@ -17,7 +17,7 @@ ROWS = 100
 def show(query: WorklistQuery, study_id: str) -> None:
     """The cases of the current filter; a click opens one."""
     with store.read() as session:
-        counts = studies.count_statuses(session, query.reviewer, query.task)
+        counts = studies.count_statuses(session, query.reviewer, query.task, protocol=query.protocol)
         rows = studies.list_worklist(session, dataclasses.replace(query, limit=ROWS))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown("**Worklist**", width="content")
