@@ -57,7 +57,7 @@ class Recipe:
     momentum: float = 0.9
     batch_size: int = 32
     epochs: int = 30
-    patience: int = 10
+    patience: int = 15
     schedule: str = "cosine"
     monitor: str = "val_auc"
     size: int = 0
