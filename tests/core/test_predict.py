@@ -129,6 +129,7 @@ class Greedy(nn.Module):
         self.limit, self.seen = limit, []
 
     def forward(self, x):
+        """Logits whose difference is the image's sum."""
         self.seen.append(len(x))
         if len(x) > self.limit:
             raise torch.OutOfMemoryError("full")
