@@ -130,7 +130,9 @@ def model_record(checkpoint: Checkpoint, name: str) -> Model:
         "Version (SHA-256)": checkpoint.version,
         "Intended use": "Research use, not for diagnosis.",
     }
-    return Model(version=checkpoint.version, name=name, architecture=checkpoint.architecture, task=checkpoint.task, card=card)
+    return Model(
+        version=checkpoint.version, name=name, architecture=checkpoint.architecture, task=checkpoint.task, card=card
+    )
 
 
 def _check_meaning(checkpoint: Checkpoint) -> None:

@@ -64,7 +64,13 @@ class Engine:
     """
 
     def __init__(
-        self, load: Callable[[str], Checkpoint], device: str, *, max_models: int = 3, max_batch: int = 32, delay: float = 0
+        self,
+        load: Callable[[str], Checkpoint],
+        device: str,
+        *,
+        max_models: int = 3,
+        max_batch: int = 32,
+        delay: float = 0,
     ) -> None:
         self.device = device
         self._load, self._max_models, self._max_batch, self._delay = load, max_models, max_batch, delay
@@ -112,7 +118,11 @@ class Engine:
         waiting, deadline = [first], time.monotonic() + self._delay
         while sum(len(r.x) for r in waiting) < self._max_batch:
             try:
-                other = self._queue.get(timeout=max(0.0, deadline - time.monotonic())) if self._delay else self._queue.get_nowait()
+                other = (
+                    self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
+                    if self._delay
+                    else self._queue.get_nowait()
+                )
             except queue.Empty:
                 return waiting, False
             if other is None:
