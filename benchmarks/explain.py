@@ -10,10 +10,10 @@ import sys
 import time
 
 import torch
+from captum.attr import LayerGradCam
 
 from core.architectures import get_architecture
 from core.explain import predict_with_gradcam
-from core.explain.captum_import import captum_attr
 
 
 def main(rounds: int = 9) -> None:
@@ -22,7 +22,7 @@ def main(rounds: int = 9) -> None:
     known = get_architecture("resnet18")
     net = known.build(2).eval().requires_grad_(False)
     x = torch.randn(1, 3, 224, 224)
-    captum = captum_attr().LayerGradCam(net, net.get_submodule(known.heatmap_layer))
+    captum = LayerGradCam(net, net.get_submodule(known.heatmap_layer))
 
     def forward() -> None:
         with torch.no_grad():

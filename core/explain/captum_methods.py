@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from core.explain.captum_import import captum_attr
 from core.explain.case import Case
 
 KERNEL_WIDTH = 0.25  # as in the authors' implementation for images (Ribeiro et al., 2016)
@@ -21,19 +20,17 @@ def integrated_gradients(case: Case, *, steps: int, baseline: str, batch: int) -
     Midpoint rule over the straight path from the baseline colour to the image (Sundararajan et al., 2017). The values sum
     to score(image) − score(baseline) + delta; a delta far from 0 asks for more steps.
     """
+    from captum.attr import IntegratedGradients  # slow to import
+
     case.watch.total = steps + 2  # Captum scores both ends of the path for the delta
-    values, delta = (
-        captum_attr()
-        .IntegratedGradients(case.forward)
-        .attribute(
-            case.x,
-            baselines=case.baseline(baseline).expand_as(case.x),
-            target=case.class_index,
-            n_steps=steps,
-            method="riemann_middle",
-            internal_batch_size=batch,
-            return_convergence_delta=True,
-        )
+    values, delta = IntegratedGradients(case.forward).attribute(
+        case.x,
+        baselines=case.baseline(baseline).expand_as(case.x),
+        target=case.class_index,
+        n_steps=steps,
+        method="riemann_middle",
+        internal_batch_size=batch,
+        return_convergence_delta=True,
     )
     return values[0].detach().sum(dim=0), float(delta)
 
@@ -61,6 +58,8 @@ def lime(
     ridge model is fitted with weights exp(−d² / 0.25²), d the cosine distance to the whole image (Ribeiro et al., 2016).
     A low R² (weighted, 0–1) says that the linear picture describes the model badly.
     """
+    from captum.attr import Lime  # slow to import
+
     case.watch.total = samples
     generator = torch.Generator().manual_seed(case.seed)  # its own: the global one is shared by all threads
 
@@ -71,7 +70,7 @@ def lime(
             yield (1 - kept).to(x.device)
 
     model = _WeightedRidge()
-    explainer = captum_attr().Lime(case.forward, model, _similarity, opposites)
+    explainer = Lime(case.forward, model, _similarity, opposites)
     values = explainer.attribute(
         case.x,
         baselines=case.baseline(baseline).expand_as(case.x),

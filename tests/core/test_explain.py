@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import io
 import json
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from captum.attr import LayerGradCam, Occlusion
 from PIL import Image as PILImage
 from torch import nn
 
@@ -30,7 +30,6 @@ from core.explain import (
     predict_with_gradcam,
     save_heatmap,
 )
-from core.explain.captum_import import captum_attr
 from core.explain.captum_methods import integrated_gradients, lime, superpixels
 from core.explain.case import Case, Watch
 from core.explain.occlusion import occlusion, window_corners
@@ -204,19 +203,17 @@ def test_gradcam_equals_captum(architecture: str, edge: int) -> None:
     known = get_architecture(architecture)
     module = random_checkpoint(architecture).module()
     x = torch.randn(2, known.channels, edge, edge, generator=torch.Generator().manual_seed(1))
+    brightest = []
     for class_index in (0, 1):
         logits, maps = predict_with_gradcam(module, known.heatmap_layer, x, class_index)
         layer = module.get_submodule(known.heatmap_layer)
-        theirs = (
-            captum_attr()
-            .LayerGradCam(module, layer)
-            .attribute(x.clone().requires_grad_(), class_index, relu_attributions=True)
-        )
+        theirs = LayerGradCam(module, layer).attribute(x.clone().requires_grad_(), class_index, relu_attributions=True)
         size = max(1e-6, float(theirs.detach().max()))
         assert torch.allclose(maps / size, theirs[:, 0].detach() / size, atol=1e-5)
         with torch.no_grad():
             assert torch.allclose(logits, module(x), atol=1e-5)
-        assert class_index == 0 or maps.max() > 0 or theirs.max() == 0
+        brightest.append(float(maps.max()))
+    assert max(brightest) > 0  # or nothing was compared
 
 
 def test_gradcam_is_right_before_an_in_place_relu() -> None:
@@ -225,9 +222,7 @@ def test_gradcam_is_right_before_an_in_place_relu() -> None:
     x = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(2))
     layer = module.features[28]
     for class_index in (0, 1):
-        theirs = (
-            captum_attr().LayerGradCam(module, layer).attribute(x.clone().requires_grad_(), class_index)[:, 0].detach()
-        )
+        theirs = LayerGradCam(module, layer).attribute(x.clone().requires_grad_(), class_index)[:, 0].detach()
         _, maps = predict_with_gradcam(module, "features.28", x, class_index)
         size = float(theirs.abs().max())
         assert torch.allclose(maps / size, theirs.relu() / size, atol=1e-5)
@@ -320,10 +315,8 @@ def test_occlusion_equals_captum(shape: tuple[int, int], window: tuple[int, int]
     case = Case(net, x, 1, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
     height, width = (min(w, edge) for w, edge in zip(window, shape, strict=True))
     ours = occlusion(case, window=(height, width), stride=stride, baseline="black", batch=7)
-    theirs = (
-        captum_attr()
-        .Occlusion(net)
-        .attribute(x, (3, height, width), strides=(3, *stride), baselines=case.baseline("black").expand_as(x), target=1)
+    theirs = Occlusion(net).attribute(
+        x, (3, height, width), strides=(3, *stride), baselines=case.baseline("black").expand_as(x), target=1
     )
     assert torch.allclose(ours, theirs[0, 0].float(), atol=1e-5)
 
@@ -449,14 +442,6 @@ def test_two_hundred_gradcams_leave_nothing_behind() -> None:
         predict_with_gradcam(module, "features", x, 1)
     assert tensors() <= before
     assert hooks(module) == 0
-
-
-def test_captum_loads_without_leaving_a_false_matplotlib() -> None:
-    """After Captum is imported no stand-in can be taken for matplotlib by anyone."""
-    assert captum_attr() is captum_attr()
-    assert hasattr(captum_attr(), "IntegratedGradients")
-    left = [m for name, m in sys.modules.items() if name.split(".")[0] in ("matplotlib", "mpl_toolkits")]
-    assert all(type(module).__name__ != "_Absent" for module in left)
 
 
 def a_heatmap(values: np.ndarray | None = None, signed: bool = False) -> Heatmap:
