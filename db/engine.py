@@ -158,6 +158,8 @@ def _make_engine(url: str) -> Engine:
             if address.database in (None, "", ":memory:"):
                 raise StoreError("DATABASE_URL must name a file: a store in memory is not shared between threads.")
             options |= {"module": sqlite, "pool_size": 16, "max_overflow": 48}
+        elif address.drivername in ("postgresql", "postgres"):
+            address = address.set(drivername="postgresql+pg8000")  # the permissively licensed driver we install
         engine = create_engine(address, pool_timeout=BUSY_SECONDS, **options)
     except (exc.ArgumentError, ImportError) as error:
         raise StoreError("DATABASE_URL is not an address this program can open; see the README.") from error
