@@ -19,8 +19,8 @@ TOP = 4095  # 12 bits
 SMALLEST = 64
 
 # Suspicion is what a perfect reader could see: normal in both classes with a common spread, so that the best possible
-# AUC is Phi(gap / spread / sqrt 2) = 0.95 (Green and Swets 1966); margin, rim and texture follow it with further spread.
-_SUSPICION = {"benign": 0.23, "malignant": 0.65}
+# AUC is Phi(gap / spread / sqrt 2) = 0.97 (Green and Swets 1966); margin, rim and texture follow it with further spread.
+_SUSPICION = {"benign": 0.22, "malignant": 0.66}
 _SUSPICION_SPREAD = 0.17
 _FEATURE_SPREAD = 0.12
 
