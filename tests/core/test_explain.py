@@ -96,15 +96,20 @@ def random_checkpoint(architecture: str, edge: int | None = None) -> Watched:
 
 @cache
 def bright_spot_checkpoint() -> Checkpoint:
-    """A small-cnn that passes brightness on unchanged: logit of malignant = mean of the 8 × 8 block maxima of max(x, 0)."""
+    """A small-cnn that passes on brightness above mid-grey: each cell of its last map is that of its 8 × 8 pixels.
+
+    Only the first channels and the middle of their kernels count; the logit of malignant is the mean of the cells.
+    """
     state = {name: torch.zeros_like(value) for name, value in random_state("small-cnn").items()}
-    for name in state:
+    for name, value in state.items():
         if name.endswith("running_var"):
-            state[name] += 1
-        elif name.endswith("weight") and state[name].ndim == 4:
-            state[name][0, 0, 1, 1] = 1  # the centre tap of the first channel
+            value += 1
+        elif name.startswith("features") and value.ndim == 4:
+            edge = value.shape[-1]
+            middle = slice((edge - 1) // 2, edge // 2 + 1)  # one tap of an odd kernel, 2 × 2 of an even one
+            value[0, 0, middle, middle] = 1 if edge % 2 else 1 / 4
         elif name.startswith("features") and name.endswith("weight"):
-            state[name][0] = 1  # batch norm of the first channel
+            value[0] = 1  # batch norm of the first channel
     state["fc.weight"][:, 0] = torch.tensor([-1.0, 1.0])
     return replace(random_checkpoint("small-cnn", 64), state=state)
 
