@@ -97,6 +97,12 @@ def _ramp(x: np.ndarray) -> np.ndarray:
     return t * t * (3 - 2 * t)
 
 
+def _rounded(line: np.ndarray, width: int) -> np.ndarray:
+    """Moving average of a line over `width` points, the ends held: corners become folds."""
+    padded = np.pad(line, (width // 2, width - 1 - width // 2), mode="edge")
+    return np.convolve(padded, np.full(width, 1 / width), mode="valid")
+
+
 def _draw_anatomy(rng: np.random.Generator, size: int, laterality: str) -> _Anatomy:
     """A breast pointing up from a curved chest wall that falls away to its outer side, both as heights per column."""
     unit = size / 192
@@ -110,7 +116,7 @@ def _draw_anatomy(rng: np.random.Generator, size: int, laterality: str) -> _Anat
     bump = (1 - across ** rng.uniform(2.0, 2.6)) ** rng.uniform(0.62, 0.80)
     base = floor - rng.uniform(10, 20) + 0.0012 * outward**2
     nipple = 4.0 * np.exp(-(((outward - rng.uniform(-8, 8)) / 4.5) ** 2))
-    skin = base - (base - tip) * bump - nipple
+    skin = _rounded(base - (base - tip) * bump - nipple, max(3, round(7 * unit)))
     row = np.arange(size, dtype=np.float32)[:, None] / unit
     depths = [
         (sign * (row - line) / np.sqrt(1 + np.gradient(line, column) ** 2) * unit).astype(np.float32)
@@ -212,13 +218,13 @@ def _paint_lesion(rng: np.random.Generator, canvas: np.ndarray, anatomy: _Anatom
 
 
 def _outline(rng: np.random.Generator, angle: np.ndarray, irregular: float) -> np.ndarray:
-    """Radius over mean radius at each angle: an oval, made lobed and jagged by `irregular` (0–1)."""
+    """Radius over mean radius at each angle: an oval, made lobed by `irregular` (0–1)."""
     turn, ratio = rng.uniform(0, np.pi), rng.uniform(0.70, 1.0)
     oval = np.sqrt(ratio) / np.hypot(ratio * np.cos(angle - turn), np.sin(angle - turn))
     table = np.linspace(-np.pi, np.pi, 181)
-    order = np.arange(2, 14)[:, None]
-    waves = np.cos(order * table + rng.uniform(0, 2 * np.pi, order.shape)) * rng.normal(0, order**-0.5)
-    jagged = np.clip(0.15 * irregular * waves.sum(axis=0), -0.4, 0.3)
+    order = np.arange(2, 12)[:, None]
+    waves = np.cos(order * table + rng.uniform(0, 2 * np.pi, order.shape)) * rng.normal(0, order**-0.9)
+    jagged = np.clip(0.26 * irregular * waves.sum(axis=0), -0.4, 0.3)
     return (oval * (1 + np.interp(angle, table, jagged))).astype(np.float32)
 
 
