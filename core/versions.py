@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import platform
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
-PACKAGES = ("torch", "torchvision", "captum", "numpy", "pydicom", "pillow")
+PACKAGES = ("torch", "torchvision", "captum", "numpy", "scikit-image", "scikit-learn", "pydicom", "pillow")
 
 
 @cache
 def library_versions() -> dict[str, str]:
-    """Installed version of each library that can change a result; absent ones are left out."""
-    found = {}
+    """Version of Python and of each installed library that can change a result; absent ones are left out."""
+    found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
             found[name] = version(name)

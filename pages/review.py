@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from core.explain import METHODS
 from db import engine as store
 from db import studies
 from pages.ui import assessment, heatmap_row, identity, messages, model_panel, queue, session
@@ -45,7 +46,10 @@ def header(case: Case, query: session.WorklistQuery) -> str | None:
 
 def viewer(case: Case, shown: Shown | None, after: str | None) -> None:
     view_key = f"{case.study.id}:{case.phase}"
-    heatmap = viewer_heatmap(shown.heatmap, shown.image_index, own_scale(shown.heatmap)) if shown else None
+    heatmap = None
+    if shown:
+        title = METHODS[shown.heatmap.method].title
+        heatmap = viewer_heatmap(shown.heatmap, shown.image_index, own_scale(shown.heatmap), title=title)
 
     def keep_regions() -> None:
         received = received_regions()

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cache
-from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -20,6 +17,7 @@ from core.explain.occlusion import occlusion
 from core.preprocess import preprocess
 from core.records import Heatmap, Image, Refused
 from core.tasks import get_task
+from core.versions import library_versions
 
 Parameters = dict[str, Any]
 
@@ -109,13 +107,6 @@ def get_method(name: str) -> Method:
     if name not in METHODS:
         raise Refused(f"There is no explanation method '{name}'; there are {', '.join(METHODS)}.")
     return METHODS[name]
-
-
-@cache
-def library_versions() -> Mapping[str, str]:
-    """Versions of what an explanation is computed with."""
-    names = ("torch", "torchvision", "captum", "scikit-image", "scikit-learn", "numpy")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
 def _merged(method: Method, size: tuple[int, int], given: Mapping[str, Any]) -> Parameters:
