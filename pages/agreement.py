@@ -58,7 +58,7 @@ def disagreements(query: ReviewQuery) -> None:
             db_session, dataclasses.replace(query, limit=PAGE, offset=(int(number) - 1) * PAGE)
         )
     event = st.dataframe(
-        rows.assign(created_at=rows["created_at"].str[:16]), hide_index=True, on_select="rerun",
+        rows.assign(created_at=rows["created_at"].str[:16].str.replace("T", " ")), hide_index=True, on_select="rerun",
         selection_mode="single-row", key=f"agr_rows:{number}", alt="Disagreements",
         column_order=["study", "reviewer", "label", "confidence", "model_name", "predicted", "comment", "created_at"],
         column_config={

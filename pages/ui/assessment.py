@@ -46,7 +46,7 @@ def _earlier(case: Case) -> None:
             sure = "" if review.confidence is None else f", confidence {review.confidence}"
             flag = " · flagged" if review.flagged else ""
             st.caption(
-                f"Your {review.phase} reading: **{_title(review.label)}**{sure}{flag} · saved {review.created_at[:16]}"
+                f"Your {review.phase} reading: **{_title(review.label)}**{sure}{flag} · saved {review.created_at[:16].replace('T', ' ')} UTC"
             )
 
 

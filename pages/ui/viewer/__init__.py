@@ -35,6 +35,7 @@ _SCRIPTS = (
     "stage.js",
     "input.js",
     "controls.js",
+    "page_keys.js",
     "viewer.js",
 )
 _POINTS = {"rect": 2, "point": 1}  # kind of region -> number of its points
