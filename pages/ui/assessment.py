@@ -45,9 +45,8 @@ def _earlier(case: Case) -> None:
         if review:
             sure = "" if review.confidence is None else f", confidence {review.confidence}"
             flag = " · flagged" if review.flagged else ""
-            st.caption(
-                f"Your {review.phase} reading: **{_title(review.label)}**{sure}{flag} · saved {review.created_at[:16].replace('T', ' ')} UTC"
-            )
+            saved = review.created_at[:16].replace("T", " ")
+            st.caption(f"Your {review.phase} reading: **{_title(review.label)}**{sure}{flag} · saved {saved} UTC")
 
 
 def _title(label: str) -> str:
