@@ -11,6 +11,16 @@ import pytest
 from db import engine
 
 
+@pytest.fixture(scope="session", autouse=True)
+def home_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test writes into the checkout's own `var/`, whatever it forgets to set."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUMORTRACE_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.delenv("DATABASE_URL", raising=False)
+        patch.delenv("TUMORTRACE_PROTOCOL", raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An SQLite file with the newest schema and no rows, made once: tests copy it, which is ten times faster."""
