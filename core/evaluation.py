@@ -23,6 +23,7 @@ from core.predict import batched_probabilities
 from core.runs import FORMAT, PROBABILITY_DECIMALS, read_run
 from core.statistics.summary import evaluate as all_metrics
 from core.tasks import get_task
+from core.thumbnails import MOST_CASES, picture_cases, write_thumbnails
 from core.versions import library_versions
 
 __all__ = ["evaluate", "predict_probabilities", "read_run"]
@@ -56,6 +57,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score a checkpoint once on one split of a dataset; writes `predictions.csv`, then `run.json`, and returns the latter.
 
+    Up to 20,000 cases it writes `thumbnails.zip` too, for the galleries of the dashboards.
+
     `data` is a path, or a dataset already read: several runs then decode it once.
     Metrics are computed from the rounded probabilities in `predictions.csv`, so that anyone gets the same figures from it.
     Raises `Refused` in one sentence for a checkpoint or dataset that cannot be used, or a split that is not there.
@@ -70,8 +73,10 @@ def evaluate(
     probabilities = np.round(probabilities, PROBABILITY_DECIMALS)
     point = checkpoint.operating_point
     metrics = all_metrics(y.numpy(), probabilities, task, point.threshold if point else None)
-    table = _predictions(dataset.split(split), probabilities, task.classes)
     out.mkdir(parents=True, exist_ok=True)
+    seconds = round(time.monotonic() - clock, 3)  # before thumbnails: they are no part of the model's work
+    details, pictures = _details(dataset.split(split), out)
+    table = _predictions(dataset.split(split), probabilities, task.classes, details)
     write_text(out / "predictions.csv", table)
     run = {
         "format": FORMAT,
@@ -94,21 +99,37 @@ def evaluate(
             "versions": dict(library_versions()),
             "device": device,
             "started": started.isoformat(timespec="seconds"),
-            "seconds": round(time.monotonic() - clock, 3),
+            "seconds": seconds,
+            "parameters": sum(weights.numel() for weights in checkpoint.module().parameters()),
+            **pictures,
         },
     }
     write_json(out / "run.json", run)
     return run
 
 
-def _predictions(cases: Sequence[Case], probabilities: np.ndarray, classes: Sequence[str]) -> str:
-    """The text of `predictions.csv`: one row per case, one probability column per class."""
+def _details(cases: Sequence[Case], out: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Columns that follow the probabilities (the pictures' hashes; sides and views where known), and facts on thumbnails."""
+    columns: dict[str, Any] = {"pixel_hash": [case.pixel_hash for case in cases]}
+    target = out / "thumbnails.zip"
+    if len(cases) > MOST_CASES:
+        target.unlink(missing_ok=True)  # an earlier evaluation's would be of other cases
+        return columns, {"thumbnails": f"none: {len(cases):,} cases are more than {MOST_CASES:,}"}
+    pictures, sides, views = zip(*picture_cases(cases), strict=True)
+    columns |= {name: values for name, values in (("laterality", sides), ("view", views)) if any(values)}
+    return columns, {"thumbnails_sha256": write_thumbnails(target, pictures)}
+
+
+def _predictions(
+    cases: Sequence[Case], probabilities: np.ndarray, classes: Sequence[str], details: Mapping[str, Any]
+) -> str:
+    """The text of `predictions.csv`: one row per case, one probability column per class, then the details."""
     columns: dict[str, Any] = {
         "case_id": [case.case_id for case in cases],
         "patient_id": [case.patient_id for case in cases],
         "label": [classes[case.label] for case in cases],
     }
-    columns |= {f"prob_{name}": probabilities[:, i] for i, name in enumerate(classes)}
+    columns |= {f"prob_{name}": probabilities[:, i] for i, name in enumerate(classes)} | dict(details)
     return pd.DataFrame(columns).to_csv(index=False, float_format=f"%.{PROBABILITY_DECIMALS}f")
 
 

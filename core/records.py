@@ -251,6 +251,18 @@ class EvaluationRun:
 
 
 @dataclass(frozen=True)
+class CaseDetails:
+    """What is known of a run's cases beside labels and probabilities, in the order of its `case_ids`.
+
+    `attributes` maps a column (site, density, view …) to one text per case, empty where unknown; `pixel_hashes` holds one
+    `Image.content_hash` per case (empty where unknown), or nothing.
+    """
+
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    pixel_hashes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Review:
     """One reviewer's assessment of one study in one phase.
 

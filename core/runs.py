@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core.records import Estimate, EvaluationRun, OperatingPoint, Refused
+from core.records import CaseDetails, Estimate, EvaluationRun, OperatingPoint, Refused
 from core.tasks import Task, get_task
 
 FORMAT = 1
 PROBABILITY_DECIMALS = 8  # of stored probabilities; every figure is computed from the rounded ones
+MOST_ATTRIBUTES = 50
 _SUM_TOLERANCE = 1e-3
 
 
@@ -68,6 +69,26 @@ def read_run(folder: Path) -> EvaluationRun:
         )
     except (KeyError, TypeError, AttributeError) as e:
         raise Refused(f"run.json in {folder.name} is damaged: {type(e).__name__} {e}.") from e
+
+
+def read_case_details(folder: Path) -> CaseDetails:
+    """Pixel hashes and attributes of the cases of a run folder, from the further columns of its `predictions.csv`.
+
+    Every column after the last `prob_` one is an attribute, but for `pixel_hash`. Call it for a folder that `read_run`
+    accepts. Raises `Refused` when the table has changed in between or has too many columns.
+    """
+    try:
+        table = pd.read_csv(io.StringIO(_read_text(folder / "predictions.csv")), dtype=str, keep_default_na=False)
+    except ValueError as e:  # pandas' parser errors are ValueErrors
+        raise Refused(f"predictions.csv in {folder.name} is not a CSV table: {e}.") from e
+    last = max((i for i, column in enumerate(table.columns) if column.startswith("prob_")), default=len(table.columns))
+    further = {column: tuple(table[column].str.strip()) for column in table.columns[last + 1 :]}
+    hashes = further.pop("pixel_hash", ())
+    if len(further) > MOST_ATTRIBUTES:
+        raise Refused(
+            f"predictions.csv in {folder.name} has {len(further)} further columns; {MOST_ATTRIBUTES} are kept."
+        )
+    return CaseDetails(further, hashes)
 
 
 def parse_predictions(

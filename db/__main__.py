@@ -101,17 +101,20 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _ingest(options: argparse.Namespace) -> int:
-    from core.evaluation import read_run
-    from db import runs
+    from core.runs import read_case_details, read_run
+    from db import runs, thumbnails
 
     for folder in options.run_dirs:
-        run = read_run(folder)
+        run, details = read_run(folder), read_case_details(folder)
         if options.name:
             from dataclasses import replace
 
             run = replace(run, model_name=options.name)
+        pictures = run.provenance.get("thumbnails_sha256")
+        if pictures and (folder / "thumbnails.zip").exists():  # a run may travel without its pictures
+            thumbnails.put_thumbnails(folder / "thumbnails.zip", pictures)
         with store.write() as session:
-            added = runs.add_run(session, run)
+            added = runs.add_run(session, run, details)
         facts = {"folder": str(folder), "run": run.id, "model": run.model_version, "stored": added}
         _say(options, facts, f"{folder}: {'stored' if added else 'already stored'} as run {run.id[:12]}.")
     return 0

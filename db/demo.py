@@ -13,12 +13,13 @@ from core import settings
 from core.checkpoint import load_checkpoint, model_record
 from core.datasets import Dataset, load_dataset
 from core.datasets.phantom import write_phantoms
-from core.evaluation import evaluate, read_run
+from core.evaluation import evaluate
 from core.progress import Bar
 from core.reading import read_upload
+from core.runs import read_case_details, read_run
 from core.training import TrainingJob, train
 from db import engine as store
-from db import models, runs, studies
+from db import models, runs, studies, thumbnails
 
 TASK = "breast-mri"
 
@@ -126,6 +127,7 @@ def _store(plan: DemoPlan, folder: Path) -> dict[str, Any]:
             models.add_model(session, record)
             models.set_model_status(session, record.version, "active", "demo")
             run = replace(read_run(out / "test"), model_name=model.name)
-            runs.add_run(session, run)
+            thumbnails.put_thumbnails(out / "test" / "thumbnails.zip", run.provenance["thumbnails_sha256"])
+            runs.add_run(session, run, read_case_details(out / "test"))
             run_ids.append(run.id)
     return {"studies": min(plan.worklist, len(files)), "runs": run_ids, "folder": str(folder)}

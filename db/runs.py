@@ -1,26 +1,35 @@
-"""Evaluation runs: facts and metrics as columns, all predictions of a run as one Parquet blob."""
+"""Evaluation runs: facts and metrics as columns, all predictions of a run as one Parquet blob, its case details as another."""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from core.records import Estimate, EvaluationRun, OperatingPoint, Refused
-from db.frames import frame
-from db.tables import RunRow
+from core.records import CaseDetails, Estimate, EvaluationRun, OperatingPoint, Refused
+from db.tables import ImageRow, RunCasesRow, RunRow
 
 
-def add_run(session: Session, run: EvaluationRun) -> bool:
-    """Keep a run; False when one of that id was there already (then nothing changes).
+@dataclass(frozen=True)
+class RunScores:
+    """Labels (N,) int64 and probabilities (N, C) float64 of a run; `cases` is equal for runs of the same cases in order."""
+
+    labels: np.ndarray
+    probabilities: np.ndarray
+    cases: str
+
+
+def add_run(session: Session, run: EvaluationRun, details: CaseDetails | None = None) -> bool:
+    """Keep a run and what is known of its cases; False when one of that id was there already (then nothing changes).
 
     Probabilities are kept as float64, bit for bit: a threshold that equals a case's probability still divides the same way.
     `ValueError` when lengths disagree, a label is no index into the classes, or a probability or metric is not finite.
@@ -46,6 +55,9 @@ def add_run(session: Session, run: EvaluationRun) -> bool:
         )
     )
     session.flush()
+    if details and (details.attributes or details.pixel_hashes):
+        session.add(RunCasesRow(run_id=run.id, details=_details_parquet(details, len(run.case_ids))))
+        session.flush()
     return True
 
 
@@ -75,45 +87,83 @@ def get_run(session: Session, run_id: str) -> EvaluationRun:
     )
 
 
-def list_runs(
-    session: Session, task: str = "", model_version: str = "", *, limit: int = 50, offset: int = 0
-) -> pd.DataFrame:
-    """One page of runs, newest first, without reading their predictions.
+def get_scores(session: Session, run_id: str) -> RunScores:
+    """A run's labels and probabilities without the texts of its cases: a third of the time of `get_run`.
 
-    Columns: id, created_at, model_name, model_version, task, dataset, split, n (cases); then, for each metric that any of
-    these runs has, `<metric>`, `<metric>_low`, `<metric>_high` and `<metric>_n`, NA where a run lacks it or it is undefined.
+    `Refused` when there is no run of that id.
     """
-    columns = (
-        RunRow.id, RunRow.created_at, RunRow.model_name, RunRow.model_version, RunRow.task, RunRow.dataset,
-        RunRow.split, RunRow.n, RunRow.metrics,
-    )  # fmt: skip
-    query = select(*columns).where(*_filters(task, model_version)).order_by(RunRow.number.desc())
-    table = frame(session, query.limit(limit).offset(offset))
-    return table.drop(columns="metrics").join(_metric_columns(table["metrics"]))
+    blob = session.scalar(select(RunRow.predictions).where(RunRow.id == run_id))
+    if blob is None:
+        raise Refused(f"There is no evaluation run '{run_id}'.")
+    file = pq.ParquetFile(io.BytesIO(blob))
+    table = file.read(columns=[name for name in file.schema_arrow.names if name != "patient_id"])
+    count = len(table.column_names) - 2
+    digest = hashlib.sha256()
+    for text in table["case_id"].combine_chunks().cast(pa.large_string()).buffers()[1:]:
+        digest.update(text or b"")
+    return RunScores(
+        labels=table["label"].to_numpy().astype(np.int64),
+        probabilities=np.column_stack([table[f"p{i}"].to_numpy() for i in range(count)]),
+        cases=digest.hexdigest(),
+    )
 
 
-def count_runs(session: Session, task: str = "", model_version: str = "") -> int:
-    """How many runs there are on all pages."""
-    return session.scalar(select(func.count()).select_from(RunRow).where(*_filters(task, model_version))) or 0
+def get_attributes(session: Session, run_id: str) -> pd.DataFrame:
+    """The attributes of a run's cases (site, density, view …), one categorical column each, one row per case in order.
+
+    Empty texts are missing. No columns where the run came without any.
+    """
+    table = _details(session, run_id)
+    if table is None:
+        return pd.DataFrame()
+    names = [name for name in table.column_names if name.startswith(_ATTRIBUTE)]
+    columns = table.select(names).rename_columns([name.removeprefix(_ATTRIBUTE) for name in names]).to_pandas()
+    return columns.apply(lambda column: column.cat.remove_categories([""]) if "" in column.cat.categories else column)
 
 
-def _filters(task: str, model_version: str) -> list[ColumnElement[bool]]:
-    wanted = ((RunRow.task, task), (RunRow.model_version, model_version))
-    return [column == value for column, value in wanted if value]
+def get_pixel_hashes(session: Session, run_id: str) -> pd.Series:
+    """The `Image.content_hash` of each case of a run, in order, empty where unknown; no rows where it came without any."""
+    table = _details(session, run_id)
+    if table is None or _PIXELS not in table.column_names:
+        return pd.Series([], dtype=str)
+    return table[_PIXELS].to_pandas()
 
 
-def _metric_columns(metrics: pd.Series) -> pd.DataFrame:
-    names = dict.fromkeys(name for run in metrics for name in run)  # in the order in which they were computed
-    columns: dict[str, pd.Series] = {}
-    for name in names:
-        estimates = [run.get(name, {}) for run in metrics]
-        for part, suffix, dtype in _PARTS:
-            values = [estimate.get(part) for estimate in estimates]
-            columns[name + suffix] = pd.Series(values, index=metrics.index, dtype=dtype)
-    return pd.DataFrame(columns, index=metrics.index)
+def find_studies(session: Session, pixel_hashes: Sequence[str]) -> dict[str, str]:
+    """Pixel hash -> id of a study in the store that holds this very picture, for those that are there."""
+    wanted = [pixel_hash for pixel_hash in pixel_hashes if pixel_hash]
+    rows = session.execute(
+        select(ImageRow.pixel_hash, func.min(ImageRow.study_id))
+        .where(ImageRow.pixel_hash.in_(wanted))
+        .group_by(ImageRow.pixel_hash)
+    )
+    return {pixel_hash: study_id for pixel_hash, study_id in rows}
 
 
-_PARTS = (("value", "", "Float64"), ("low", "_low", "Float64"), ("high", "_high", "Float64"), ("n", "_n", "Int64"))
+def count_runs(session: Session) -> int:
+    """How many runs there are, archived ones too."""
+    return session.scalar(select(func.count()).select_from(RunRow)) or 0
+
+
+def _details(session: Session, run_id: str) -> pa.Table | None:
+    blob = session.scalar(select(RunCasesRow.details).where(RunCasesRow.run_id == run_id))
+    return None if blob is None else pq.read_table(io.BytesIO(blob))
+
+
+_ATTRIBUTE, _PIXELS = "a:", "pixel_hash"  # an attribute may itself be called pixel_hash
+
+
+def _details_parquet(details: CaseDetails, n: int) -> bytes:
+    columns = {_ATTRIBUTE + name: values for name, values in details.attributes.items()}
+    if details.pixel_hashes:
+        columns[_PIXELS] = details.pixel_hashes
+    if any(len(values) != n for values in columns.values()):
+        raise ValueError(f"case details of a run of {n} cases need {n} values each")
+    arrays = {name: pa.array(values, pa.string()) for name, values in columns.items()}
+    arrays = {name: a if name == _PIXELS else a.dictionary_encode() for name, a in arrays.items()}
+    target = io.BytesIO()
+    pq.write_table(pa.table(arrays), target, compression="zstd")
+    return target.getvalue()
 
 
 def _to_parquet(run: EvaluationRun) -> bytes:

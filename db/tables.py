@@ -58,7 +58,7 @@ class ImageRow(Base):
 
     study_id: Mapped[str] = mapped_column(ForeignKey("studies.id"), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
-    pixel_hash: Mapped[str]
+    pixel_hash: Mapped[str] = mapped_column(index=True)
     height: Mapped[int]
     width: Mapped[int]
     colour: Mapped[bool]
@@ -181,6 +181,27 @@ class RunRow(Base):
     history: Mapped[list[Any]]
     provenance: Mapped[dict[str, Any]]
     predictions: Mapped[bytes]  # Parquet; last, so that SQLite reads a run's facts without it
+
+
+class RunCasesRow(Base):
+    """What is known of a run's cases beside their predictions: pixel hashes and attributes, as one Parquet blob."""
+
+    __tablename__ = "run_cases"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    details: Mapped[bytes]
+
+
+class RunMarkRow(Base):
+    """What people note about a run: apart from it, so that a note does not rewrite its predictions."""
+
+    __tablename__ = "run_marks"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    archived: Mapped[bool]
+    tags: Mapped[list[Any]]
+    notes: Mapped[str]
+    updated_at: Mapped[str] = mapped_column(default=utc_now)
 
 
 class UserRow(Base):

@@ -10,7 +10,7 @@ from core.records import EvaluationRun
 from core.statistics.discrimination import confusion_matrix, predicted_class, roc_curve
 from core.tasks import TASKS
 from db import engine as store
-from db import runs
+from db import run_list, runs
 from pages.ui import identity, messages
 
 HEADLINE = ("auc", "accuracy", "sensitivity", "specificity")
@@ -23,7 +23,7 @@ def title_of(name: str) -> str:
 
 def choose() -> EvaluationRun | None:
     with store.read() as db_session:
-        listed = runs.list_runs(db_session, limit=500)
+        listed = run_list.name_runs(db_session)
     if listed.empty:
         return None
     label = {

@@ -80,7 +80,7 @@ def test_predictions_are_the_models_for_each_case_rounded(run, bars_run, bars_np
     with torch.no_grad():
         expected = torch.softmax(checkpoint.module()(x).double(), dim=1).numpy()
     rows = _rows(run)
-    assert list(rows[0]) == ["case_id", "patient_id", "label", "prob_malignant", "prob_benign"]
+    assert list(rows[0]) == ["case_id", "patient_id", "label", "prob_malignant", "prob_benign", "pixel_hash"]
     assert [row["case_id"] for row in rows] == [case.case_id for case in dataset.split("test")]
     assert [row["label"] for row in rows] == [("malignant", "benign")[c.label] for c in dataset.split("test")]
     got = np.array([[float(row["prob_malignant"]), float(row["prob_benign"])] for row in rows])
@@ -102,7 +102,7 @@ def test_run_json_says_what_was_scored_on_what(run, bars_run, bars_npz):
     assert facts["preprocessing"]["size"] == [16, 16]
     assert len(facts["history"]) == len(checkpoint.history)
     assert str(bars_npz.parent) not in (run / "run.json").read_text()
-    assert sorted(p.name for p in run.iterdir()) == ["predictions.csv", "run.json"]
+    assert sorted(p.name for p in run.iterdir()) == ["predictions.csv", "run.json", "thumbnails.zip"]
 
 
 def test_evaluating_again_gives_the_same_run(run, bars_run, bars_npz, tmp_path):

@@ -1,14 +1,13 @@
-"""Evaluation runs: exact, complete, and listed without opening their predictions."""
+"""Evaluation runs: exact and complete, with what is known of their cases."""
 
 import dataclasses
 import math
 
 import numpy as np
 import pytest
-from sqlalchemy import text
 
-from core.records import Estimate, EvaluationRun, Refused
-from db import engine, runs
+from core.records import CaseDetails, Estimate, EvaluationRun, Refused
+from db import engine, runs, studies
 from tests.db import make
 
 
@@ -91,46 +90,71 @@ def test_unfit_runs_are_refused(store, changes, message):
         assert runs.count_runs(session) == 0
 
 
-def test_runs_are_listed_with_their_metrics(store):
-    """Newest first; each metric with bounds and n; NA where it is undefined or the run has none."""
-    keep(make.run("old", n=10), make.run("new", n=20, metrics={"auc": Estimate(0.5, 0.4, 0.6, 20, "DeLong")}))
+def test_scores_are_those_of_the_run(store):
+    """The quick way gives the same labels and probabilities, for two classes and for eight."""
+    rng = np.random.default_rng(1)
+    eight = make.run(
+        "eight", n=30, classes=tuple("abcdefgh"), probabilities=rng.dirichlet(np.ones(8), 30), operating_point=None
+    )
+    for run in (make.run("two"), eight):
+        keep(run)
+        with engine.read() as session:
+            scores = runs.get_scores(session, run.id)
+        np.testing.assert_array_equal(scores.labels, run.labels)
+        np.testing.assert_array_equal(scores.probabilities, run.probabilities)
+
+
+def test_the_digest_of_cases_tells_other_cases_and_other_orders(store):
+    """Equal for the same cases in the same order; different for another order, another case, or another cut of the same text."""
+    ids = {"a": ("1", "23"), "same": ("1", "23"), "turned": ("23", "1"), "cut": ("12", "3")}
+    keep(*(make.run(name, n=2, case_ids=cases) for name, cases in ids.items()))
     with engine.read() as session:
-        table = runs.list_runs(session)
-    assert list(table["id"]) == ["new", "old"]
-    assert list(table["n"]) == [20, 10]
-    assert list(table.columns[-8:]) == [
-        f"{name}{part}" for name in ("auc", "ppv") for part in ("", "_low", "_high", "_n")
-    ]
-    assert table.loc[0, ["auc", "auc_low", "auc_high", "auc_n"]].tolist() == [0.5, 0.4, 0.6, 20]
-    assert table["ppv"].isna().tolist() == [True, True]
-    assert table["ppv_n"].fillna(-1).tolist() == [-1, 0]
-    assert "metrics" not in table.columns
+        digest = {name: runs.get_scores(session, name).cases for name in ids}
+    assert digest["a"] == digest["same"]
+    assert len(set(digest.values())) == 3
 
 
-def test_runs_are_filtered_and_paged(store):
-    """By task and model; pages do not overlap; an empty page has the fixed columns."""
-    keep(*(make.run(f"run-{i}", n=2, task=["a", "b"][i % 2], model_version=f"v{i % 3}") for i in range(6)))
-    with engine.read() as session:
-        assert list(runs.list_runs(session, "a")["id"]) == ["run-4", "run-2", "run-0"]
-        assert list(runs.list_runs(session, "a", "v2")["id"]) == ["run-2"]
-        assert [list(runs.list_runs(session, limit=4, offset=o)["id"]) for o in (0, 4)] == [
-            ["run-5", "run-4", "run-3", "run-2"],
-            ["run-1", "run-0"],
-        ]
-        assert (runs.count_runs(session), runs.count_runs(session, "b"), runs.count_runs(session, "b", "v0")) == (
-            6,
-            3,
-            1,
-        )
-        assert list(runs.list_runs(session, "none").columns) == [
-            "id", "created_at", "model_name", "model_version", "task", "dataset", "split", "n",
-        ]  # fmt: skip
+def test_unknown_scores_are_refused(store):
+    """With the sentence of `get_run`."""
+    with pytest.raises(Refused, match="no evaluation run 'x'"), engine.read() as session:
+        runs.get_scores(session, "x")
 
 
-def test_listing_does_not_open_predictions(sqlite_only):
-    """With the predictions spoilt, the list is as before."""
-    keep(make.run())
+def keep_details(run: EvaluationRun, details: CaseDetails) -> None:
+    """Keep a run with its case details."""
     with engine.write() as session:
-        session.execute(text("UPDATE runs SET predictions = 'spoilt'"))
+        runs.add_run(session, run, details)
+
+
+def test_case_details_come_back_in_order(store):
+    """Attributes as categories, an empty text as missing; hashes as they were; another run has none."""
+    details = CaseDetails({"site": ("1", "2", "1"), "pixel_hash": ("x", "", "y")}, ("h0", "", "h2"))
+    keep_details(make.run("with", n=3), details)
+    keep(make.run("without", n=3))
     with engine.read() as session:
-        assert runs.list_runs(session)["auc"].tolist() == [0.8]
+        attributes, hashes = runs.get_attributes(session, "with"), runs.get_pixel_hashes(session, "with")
+        assert runs.get_attributes(session, "without").empty
+        assert len(runs.get_pixel_hashes(session, "without")) == 0
+    assert attributes["site"].tolist() == ["1", "2", "1"]
+    assert attributes["pixel_hash"].isna().tolist() == [False, True, False]
+    assert hashes.tolist() == ["h0", "", "h2"]
+
+
+@pytest.mark.parametrize("details", [CaseDetails({"site": ("1",)}), CaseDetails(pixel_hashes=("a", "b", "c", "d"))])
+def test_details_of_another_number_of_cases_are_refused(store, details):
+    """Nothing of such a run is kept."""
+    with pytest.raises(ValueError, match="3 values each"):
+        keep_details(make.run(n=3), details)
+    with engine.read() as session:
+        assert runs.count_runs(session) == 0
+
+
+def test_a_case_finds_its_study_by_its_pixels(store):
+    """The hash of a stored picture gives its study; unknown and empty hashes give nothing."""
+    study = make.study(7)
+    with engine.write() as session:
+        studies.add_study(session, study)
+    known = study.images[0].content_hash
+    with engine.read() as session:
+        assert runs.find_studies(session, [known, "f" * 64, ""]) == {known: study.id}
+        assert runs.find_studies(session, []) == {}

@@ -15,10 +15,11 @@ import pytest
 
 from core.checkpoint import load_checkpoint, model_record
 from core.datasets.phantom import write_phantoms
-from core.evaluation import evaluate, read_run
+from core.evaluation import evaluate
+from core.runs import read_case_details, read_run
 from core.training import TrainingJob, train
 from db import engine as store_engine
-from db import models, runs
+from db import models, runs, thumbnails
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = Path("/usr/bin/chromium")
@@ -49,11 +50,13 @@ def register(trained: Path, status: str = "active") -> str:
     """Register the trained model and its run in the current store; gives its version."""
     record = model_record(load_checkpoint(trained / "checkpoint.pt"), "Small CNN, test")
     models.store_model_file(trained / "checkpoint.pt", record.version)
+    run = read_run(trained / "test")
+    thumbnails.put_thumbnails(trained / "test" / "thumbnails.zip", run.provenance["thumbnails_sha256"])
     with store_engine.write() as session:
         models.add_model(session, record)
         if status != "candidate":
             models.set_model_status(session, record.version, status, "test")
-        runs.add_run(session, read_run(trained / "test"))
+        runs.add_run(session, run, read_case_details(trained / "test"))
     return record.version
 
 
