@@ -1,4 +1,4 @@
-"""`python -m core train | evaluate | predict | explain | phantom`: the science from a terminal, without a database."""
+"""`python -m core train | evaluate | predict | explain | phantom | features`: the science from a terminal, without a database."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from core.commands import features
 from core.progress import Bar
 from core.records import Prediction, Refused, Study, StudyRejected
 from core.tasks import TASKS
@@ -80,6 +81,9 @@ def _parser() -> argparse.ArgumentParser:
         phantom.add_argument(f"--{split}", type=int, default=number, help="patients (default: %(default)s)")
     phantom.add_argument("--size", type=int, default=192, help="image edge in pixels (default: %(default)s)")
     phantom.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+
+    text = "Measure images: histogram, GLCM, HOG, Sobel, the LBP family, Gabor and Haralick as one table."
+    features.add_arguments(command("features", features.run, text))
     return parser
 
 

@@ -12,7 +12,7 @@ import torch
 from core.records import Image, Refused
 
 # ITU-R BT.601 luma, as Pillow's convert("L") uses.
-_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def preprocess(image: Image, spec: Preprocessing) -> torch.Tensor:
     """One image as the model sees it: float32 tensor (C, H, W) on the CPU, normalised as `spec` says."""
     shown = display_values(image)
     if spec.channels == 1 and shown.ndim == 3:
-        shown = shown @ _LUMA
+        shown = shown @ LUMA
     x = torch.from_numpy(np.ascontiguousarray(shown))
     x = x[None] if x.ndim == 2 else x.permute(2, 0, 1)  # (1 or 3, H, W)
     if tuple(x.shape[1:]) != spec.size:

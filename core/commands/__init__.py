@@ -1,0 +1,1 @@
+"""One module per terminal command that needs more than a few lines; `core/__main__.py` registers them."""
