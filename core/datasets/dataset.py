@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from core.records import Image, Refused
 from core.tasks import get_task
@@ -22,7 +23,9 @@ _NAMED_LEAKS = 20  # a set split by image leaks thousands of patients; the first
 class Case:
     """One image with its reference standard.
 
-    `label` indexes the task's classes, `pixel_hash` is `Image.content_hash`. `load` gives the image; it may read the file again.
+    `label` indexes the task's classes, `pixel_hash` is `Image.content_hash`, or empty where the dataset lacks the picture.
+    `load` gives the image; it may read the file again, and raises `Refused` where there is none. `attributes` is what else
+    the source says of the case (age, view, machine …), None where it says nothing.
     """
 
     case_id: str
@@ -31,6 +34,7 @@ class Case:
     label: int
     pixel_hash: str
     load: Callable[[], Image] = field(repr=False, compare=False)
+    attributes: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,8 @@ def _same_patient(cases: Sequence[Case]) -> list[str]:
 def _same_pixels(cases: Sequence[Case], classes: Sequence[str]) -> list[str]:
     same: dict[str, list[Case]] = defaultdict(list)
     for case in cases:
-        same[case.pixel_hash].append(case)
+        if case.pixel_hash:
+            same[case.pixel_hash].append(case)
     sentences = []
     for group in same.values():
         if len({case.split for case in group}) < 2:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from core.datasets.dataset import Dataset, Progress, base_name, find_leaks, fingerprint
+from core.datasets.manifest import read_manifest
 from core.datasets.npz import read_npz
 from core.datasets.splits import complete_splits
 from core.datasets.tree import read_tree
@@ -22,7 +23,7 @@ def as_dataset(data: Path | Dataset, task: str, progress: Progress | None = None
 
 
 def load_dataset(path: Path, task: str, progress: Progress | None = None) -> Dataset:
-    """Read a folder tree or a MedMNIST-style NPZ file.
+    """Read a folder tree, a MedMNIST-style NPZ file or a CSV manifest (`core.datasets.manifest`).
 
     Trees: `split/Class/[Patient/[Sequence/]]file` or, unsplit, `Class/[Patient/]file`; a folder `images` on top is
     stepped into. Where a split is missing it is made by patient and always in the same way, so that training and
@@ -38,8 +39,10 @@ def load_dataset(path: Path, task: str, progress: Progress | None = None) -> Dat
         cases = read_tree(path, known, progress)
     elif path.suffix.lower() == ".npz":
         cases = read_npz(path, known, progress)
+    elif path.suffix.lower() == ".csv":
+        cases = read_manifest(path, known, progress)
     else:
-        raise Refused(f"{path.name} is neither a folder of images nor an .npz file.")
+        raise Refused(f"{path.name} is neither a folder of images nor an .npz or .csv file.")
     cases, remarks = complete_splits(cases, base_name(path), known.classes)
     return Dataset(
         name=base_name(path),

@@ -163,7 +163,7 @@ def test_an_empty_folder_is_refused(tmp_path):
 def test_images_too_large_to_keep_are_read_again_and_must_be_the_same(tmp_path, monkeypatch):
     """Beyond the memory kept for pixels, `load` reads the file again, and refuses it when it has changed since."""
     write_bars_tree(tmp_path, 1, split="test", files=1)
-    monkeypatch.setattr("core.datasets.tree._KEEP_BYTES", 0)
+    monkeypatch.setattr("core.datasets.files._KEEP_BYTES", 0)
     case = load_dataset(tmp_path, TASK).cases[0]
     assert case.load().content_hash == case.pixel_hash
     write_png(tmp_path / case.case_id, np.zeros((16, 16), np.uint8))
