@@ -1,4 +1,4 @@
-"""`python -m core train | evaluate | predict | explain | phantom | features`: the science from a terminal, without a database."""
+"""`python -m core train | evaluate | predict | explain | phantom | features | dataset`: the science from a terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from core.commands import features
+from core.commands import dataset, features
 from core.progress import Bar
 from core.records import Prediction, Refused, Study, StudyRejected
 from core.tasks import TASKS
@@ -84,6 +84,8 @@ def _parser() -> argparse.ArgumentParser:
 
     text = "Measure images: histogram, GLCM, HOG, Sobel, the LBP family, Gabor and Haralick as one table."
     features.add_arguments(command("features", features.run, text))
+    text = "Look into a dataset: counts, missing values, sizes, duplicates, patients on two sides."
+    dataset.add_arguments(command("dataset", dataset.run, text))
     return parser
 
 
@@ -108,7 +110,7 @@ def _train(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"checkpoint": str(checkpoint), **config}))
     else:
-        print(f"Wrote {checkpoint}, config.json and history.csv.")
+        print(f"Wrote {checkpoint} and, beside it, how it was made.")
     return 0
 
 
