@@ -1,4 +1,7 @@
-"""`python -m db init | demo | ingest | import | export | user | backup`: the store from a terminal. It composes core and db."""
+"""`python -m db init | demo | ingest | import | add-dataset | export | user | backup`: the store from a terminal.
+
+It composes core and db.
+"""
 
 from __future__ import annotations
 
@@ -61,6 +64,12 @@ def _parser() -> argparse.ArgumentParser:
     register.add_argument("checkpoint", type=Path)
     register.add_argument("--name", required=True)
     register.add_argument("--activate", action="store_true", help="offer it to reviewers at once")
+    dataset = command(
+        "add-dataset", _add_dataset, "Register a dataset for the Datasets page. Repeating it brings it up to date."
+    )
+    dataset.add_argument("path", type=Path, metavar="PATH", help="a folder tree, an .npz file or a .csv manifest")
+    dataset.add_argument("--task", required=True, choices=list(TASKS), help="the classification problem")
+    dataset.add_argument("--name", help="what to call it (default: the name of the file or folder)")
     export = command("export", _export, "Write what the store holds to standard output or a file.")
     export.add_argument("what", choices=["reviews"])
     export.add_argument("--format", choices=["csv", "json", "parquet"], default="csv")
@@ -178,6 +187,28 @@ def _register(options: argparse.Namespace) -> int:
         if options.activate:
             models.set_model_status(session, model.version, "active", "terminal")
     _say(options, {"model": model.version, "stored": added}, f"{model.name} is registered as {model.version[:16]}.")
+    return 0
+
+
+def _add_dataset(options: argparse.Namespace) -> int:
+    from core.datasets import load_dataset
+    from core.datasets.profile import make_profile, profile_folder
+    from core.progress import Bar
+    from db import datasets
+
+    bar = Bar()
+
+    def progress(done: int, total: int, text: str) -> None:
+        bar(done / max(total, 1), text)
+
+    dataset = load_dataset(options.path, options.task, progress)
+    make_profile(dataset, profile_folder(dataset.fingerprint, dataset.task), progress)
+    name, path = options.name or dataset.name, str(options.path.resolve())
+    entry = datasets.DatasetEntry(name, path, dataset.task, dataset.fingerprint, dataset.counts())
+    with store.write() as session:
+        added = datasets.add_dataset(session, entry, actor="terminal")
+    facts = {"dataset": name, "fingerprint": dataset.fingerprint, "cases": len(dataset.cases), "stored": added}
+    _say(options, facts, f"{name} is {'registered' if added else 'up to date'}: {len(dataset.cases):,} cases.")
     return 0
 
 

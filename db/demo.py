@@ -13,13 +13,14 @@ from core import settings
 from core.checkpoint import load_checkpoint, model_record
 from core.datasets import Dataset, load_dataset
 from core.datasets.phantom import write_phantoms
+from core.datasets.profile import make_profile, profile_folder
 from core.evaluation import evaluate
 from core.progress import Bar
 from core.reading import read_upload
 from core.runs import read_case_details, read_run
 from core.training import TrainingJob, train
+from db import datasets, models, runs, studies, thumbnails
 from db import engine as store
-from db import models, runs, studies, thumbnails
 
 TASK = "breast-mri"
 
@@ -84,7 +85,12 @@ def make_demo(plan: DemoPlan) -> dict[str, Any]:
         _train_and_score(
             plan, model, dataset, _run_folder(folder, model), step(0.25 + number * share, share, model.name)
         )
-    stored = _store(plan, folder)
+    make_profile(
+        dataset,
+        profile_folder(dataset.fingerprint, TASK),
+        lambda done, total, text: bar(0.95 + 0.04 * done / total, text),
+    )
+    stored = _store(plan, folder, dataset)
     bar(1.0, "Demo ready")
     return stored
 
@@ -110,11 +116,15 @@ def _train_and_score(
     evaluate(checkpoint, dataset, "test", out / "test")
 
 
-def _store(plan: DemoPlan, folder: Path) -> dict[str, Any]:
+def _store(plan: DemoPlan, folder: Path, dataset: Dataset) -> dict[str, Any]:
     files = sorted((folder / "phantoms" / "images" / "test").rglob("*.dcm"))
     random.Random(plan.seed).shuffle(files)  # by name the classes would follow each other
     secret, run_ids = settings.installation_secret(), []
+    entry = datasets.DatasetEntry(
+        "Simulated breast MRI", str(folder / "phantoms"), TASK, dataset.fingerprint, dataset.counts()
+    )
     with store.write() as session:
+        datasets.add_dataset(session, entry, actor="demo")
         for file in files[: plan.worklist]:
             for study in read_upload(file.name, file.read_bytes(), task=TASK, secret=secret):
                 studies.add_study(

@@ -204,6 +204,21 @@ class RunMarkRow(Base):
     updated_at: Mapped[str] = mapped_column(default=utc_now)
 
 
+class DatasetRow(Base):
+    """One dataset known to the installation. Its pictures stay where they lie; `path` leads there."""
+
+    __tablename__ = "datasets"
+    __table_args__ = (UniqueConstraint("path", "task"),)
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    path: Mapped[str]
+    task: Mapped[str]
+    fingerprint: Mapped[str]
+    counts: Mapped[dict[str, Any]]
+    created_at: Mapped[str] = mapped_column(default=utc_now)
+
+
 class UserRow(Base):
     """Someone who signs in. `key` is the name without case."""
 

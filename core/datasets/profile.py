@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from core import settings
 from core.datasets.dataset import Dataset, Progress
 from core.datasets.explore import case_table
 from core.datasets.pictures import copy_shape, measure
@@ -37,6 +38,11 @@ class Profile:
     def has_pictures(self) -> bool:
         """False for a table whose pictures are all absent."""
         return bool(self.facts["height"].notna().any())
+
+
+def profile_folder(fingerprint: str, task: str) -> Path:
+    """Where this installation keeps the profile of that dataset; `fingerprint` is a SHA-256 in hex."""
+    return settings.home() / "datasets" / f"{fingerprint[:32]}-{task}"
 
 
 def make_profile(dataset: Dataset, folder: Path, progress: Progress | None = None) -> Profile:
