@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from core import settings
-from core.architectures import get_architecture
+from core.architectures import CLASSICAL, get_architecture
 from core.checkpoint import Checkpoint, save_checkpoint
 from core.datasets import Dataset, as_dataset, tensors
 from core.datasets.dataset import base_name
@@ -23,7 +23,7 @@ from core.pretrained import load_pretrained
 from core.recipes import Recipe, load_recipe
 from core.records import OperatingPoint, Refused
 from core.statistics.discrimination import youden_threshold
-from core.tasks import get_task
+from core.tasks import Task, get_task
 from core.trainer import Setup, Trainer, check_classes
 from core.versions import library_versions
 
@@ -106,6 +106,10 @@ def train(job: TrainingJob, progress: Report | None = None) -> Path:
         report(TrainingProgress(0, recipe.epochs, 0.0, text=f"{text} {done}/{total}"))
 
     dataset = as_dataset(job.data, job.task, reading)
+    if job.architecture in CLASSICAL:
+        from core.classical import train_logistic  # scikit-learn and scikit-image are slow to import
+
+        return train_logistic(job, dataset, spec, reading)
     data = (*tensors(dataset, "train", spec, reading), *tensors(dataset, "val", spec, reading))
     setup = Setup(recipe, task, spec, device, job.seed, *data)
     check_classes(setup)
@@ -116,7 +120,8 @@ def train(job: TrainingJob, progress: Report | None = None) -> Path:
     def save(name: str, best: _Best, history: History) -> None:
         checkpoint = Checkpoint(
             job.architecture, job.task, task.classes, spec, best.state,
-            operating_point=_operating_point(setup, best.probabilities), history=tuple(history), provenance=config,
+            operating_point=operating_point(task, setup.y_val.numpy(), best.probabilities),
+            history=tuple(history), provenance=config,
         )  # fmt: skip
         save_checkpoint(checkpoint, job.out / name)
 
@@ -177,10 +182,9 @@ class _Clock:
         return TrainingProgress(epoch + 1, self.epochs, done / work, loss, speed, eta, text)
 
 
-def _operating_point(setup: Setup, p: np.ndarray) -> OperatingPoint | None:
-    """Youden's threshold on validation; None without a positive class, or when validation shows one side only."""
-    positive = setup.task.positive_index
-    y = setup.y_val.numpy()
+def operating_point(task: Task, y: np.ndarray, p: np.ndarray) -> OperatingPoint | None:
+    """Youden's threshold on validation labels (N,) and probabilities (N, C); None without a positive class or one side only."""
+    positive = task.positive_index
     if positive is None or not 0 < (y == positive).sum() < len(y):
         return None
     threshold = youden_threshold((y == positive).astype(int), p[:, positive])

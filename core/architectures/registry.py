@@ -21,7 +21,8 @@ class Architecture:
     """A network structure.
 
     `build(n_classes)` gives an untrained module that maps (N, channels, H, W) to logits (N, n_classes).
-    `heatmap_layer` is the dotted name of the module whose output (N, K, h, w) class activation maps weight.
+    `heatmap_layer` is the dotted name of the module whose output (N, K, h, w) class activation maps weight; empty where there
+    is none, and no gradient either: then only methods that cover parts of the image can explain it.
     `smallest` is the smallest input edge in pixels that the structure accepts.
     """
 
@@ -57,6 +58,12 @@ def _vgg16(n_classes: int) -> nn.Module:
     return net
 
 
+def _features_logistic(n_classes: int) -> nn.Module:
+    from core.classical import FeaturesLogistic  # scikit-image is slow to import, and networks do not need it
+
+    return FeaturesLogistic(n_classes)
+
+
 ARCHITECTURES: dict[str, Architecture] = {
     a.name: a
     for a in (
@@ -68,9 +75,15 @@ ARCHITECTURES: dict[str, Architecture] = {
     )
 }
 
+# Fitted, not trained: no layers, no gradients, no epochs.
+CLASSICAL: dict[str, Architecture] = {
+    "features-logistic": Architecture("features-logistic", _features_logistic, "", 128, 1, (0.0,), (1.0,), smallest=8)
+}
+
 
 def get_architecture(name: str) -> Architecture:
-    """The architecture of that name; raises `Refused` naming the known ones."""
-    if name not in ARCHITECTURES:
-        raise Refused(f"There is no architecture '{name}'; there are {', '.join(ARCHITECTURES)}.")
-    return ARCHITECTURES[name]
+    """The architecture of that name, a network or a classical model; raises `Refused` naming the known ones."""
+    known = ARCHITECTURES | CLASSICAL
+    if name not in known:
+        raise Refused(f"There is no architecture '{name}'; there are {', '.join(known)}.")
+    return known[name]

@@ -20,6 +20,7 @@ from core.tasks import get_task
 from core.versions import library_versions
 
 Parameters = dict[str, Any]
+_BY_COVERING = ("occlusion", "lime")  # these only ask for scores, so any model will do
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,10 @@ def explain(
     spec = checkpoint.preprocessing
     parameters = _merged(method, spec.size, request.parameters)
     layer = get_architecture(checkpoint.architecture).heatmap_layer
+    if not layer and method.name not in _BY_COVERING:
+        raise Refused(
+            f"{method.title} needs a network; {checkpoint.architecture} can be explained by Occlusion or LIME."
+        )
     watch = Watch(progress, cancelled)
     x = preprocess(image, spec)[None].to(device)  # (1, C, H, W)
     case = case_of(checkpoint.module(device), x, class_index, spec, seed=request.seed, watch=watch)
