@@ -8,8 +8,10 @@ import numpy as np
 
 from core.records import Estimate
 from core.statistics.estimates import as_labels, as_probabilities, mean_estimate, undefined
+from core.statistics.linearised import ONE_PATIENT, clustered, mean_with_patients, patient_codes
 
 _CHUNK = 2_000_000  # resampled cases held at once: 16 MB
+_NORMAL_FROM = 2_000  # cases or patients, from which the summed deviations of ten bins are normal enough to be drawn so
 
 
 @dataclass(frozen=True)
@@ -26,28 +28,45 @@ class CalibrationBins:
     frequency: np.ndarray
 
 
-def brier(labels: np.ndarray, probabilities: np.ndarray) -> Estimate:
-    """Brier score (Brier 1950), with Student's t interval of the per-case mean.
+def brier(labels: np.ndarray, probabilities: np.ndarray, *, patients: np.ndarray | None = None) -> Estimate:
+    """Brier score (Brier 1950), with Student's t interval of the per-case mean, over patients (N,) who have several cases.
 
     Two classes, given as P(class 1) (N,) or as (N, 2): mean of (p − y)², from 0 to 1. More classes, (N, C): the squares are
     summed over the classes, from 0 to 2.
     """
+    losses, upper, method = brier_losses(labels, probabilities)
+    return _mean(losses, patients, upper, method)
+
+
+def brier_losses(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, float, str]:
+    """What each case adds to the Brier score (N,), the largest it can add, and how the mean of them is called."""
     p, y = _pair(labels, probabilities)
     if p.shape[1] == 2:
-        return mean_estimate((p[:, 1] - y) ** 2, upper=1.0, method="mean of (p − y)², t interval")
+        return (p[:, 1] - y) ** 2, 1.0, "mean of (p − y)², t interval"
     squares = (p - np.eye(p.shape[1])[y]) ** 2  # (N, C)
-    return mean_estimate(squares.sum(axis=1), upper=2.0, method="mean of squares summed over classes, t interval")
+    return squares.sum(axis=1), 2.0, "mean of squares summed over classes, t interval"
 
 
-def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> Estimate:
-    """Mean of −ln(probability given to the right class), in nats, with Student's t interval.
+def log_loss(labels: np.ndarray, probabilities: np.ndarray, *, patients: np.ndarray | None = None) -> Estimate:
+    """Mean of −ln(probability given to the right class), in nats, with Student's t interval, as in `brier`.
 
     Probabilities are (N,) of class 1 or (N, C). One below 2.2e-16 counts as 2.2e-16, as in scikit-learn, since one sure
     mistake would make the mean infinite.
     """
+    return _mean(log_losses(labels, probabilities), patients, np.inf, "mean of −ln p, t interval")
+
+
+def log_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """What each case adds to the log loss (N,)."""
     p, y = _pair(labels, probabilities)
-    given = np.maximum(p[np.arange(len(y)), y], np.finfo(np.float64).eps)
-    return mean_estimate(-np.log(given), upper=np.inf, method="mean of −ln p, t interval")
+    return -np.log(np.maximum(p[np.arange(len(y)), y], np.finfo(np.float64).eps))
+
+
+def _mean(losses: np.ndarray, patients: np.ndarray | None, upper: float, method: str) -> Estimate:
+    codes = patient_codes(patients, len(losses))
+    if codes is None:
+        return mean_estimate(losses, upper=upper, method=method)
+    return mean_with_patients(losses, codes, upper=upper, method=method)
 
 
 def top_label(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -66,26 +85,61 @@ def calibration_bins(outcomes: np.ndarray, probabilities: np.ndarray, bins: int 
 
 
 def ece(
-    outcomes: np.ndarray, probabilities: np.ndarray, bins: int = 10, *, replicates: int = 1000, seed: int = 0
+    outcomes: np.ndarray,
+    probabilities: np.ndarray,
+    bins: int = 10,
+    *,
+    patients: np.ndarray | None = None,
+    replicates: int = 1000,
+    seed: int = 0,
 ) -> Estimate:
     """Expected calibration error (Guo et al. 2017) of outcomes (N,) in {0, 1} and probabilities (N,).
 
     The mean over cases of |frequency − mean probability| of their bin. Give it `top_label` for the usual figure of several
     classes. Chance keeps it above 0, the more so the fewer the cases, so a plain bootstrap interval would miss a perfectly
     calibrated model every time. Here the lower limit is the value less the 97.5th percentile of the bins' summed bootstrap
-    deviations (by the triangle inequality), the upper one that percentile of the draws: at least 95 %, often more.
+    deviations (by the triangle inequality), the upper one that percentile of the draws: at least 95 %, often more. Whole
+    patients (N,) are drawn where some has several cases; from 2,000 of either on, the bins' sums are drawn as normal numbers.
     """
     y, p, place = _binned(outcomes, probabilities, bins)
-    method, n = f"{bins} equal bins, bootstrap", len(y)
-    if n < 2:
-        return undefined(n, method, "no cases" if n == 0 else "an interval needs at least two cases")
+    codes, n = patient_codes(patients, len(y)), len(y)
+    units = n if codes is None else int(codes.max()) + 1
+    method = clustered(f"{bins} equal bins, {'normal draws' if units >= _NORMAL_FROM else 'bootstrap'}", codes)
+    if units < 2:
+        few = ONE_PATIENT if n > 1 else "an interval needs at least two cases"
+        return undefined(n, method, few if n else "no cases")
     residual = y - p
     gaps = np.bincount(place, weights=residual, minlength=bins) / n  # (B,): a bin's share of the error, signed
     value = float(np.abs(gaps).sum())
-    draws = _gap_draws(place, residual, bins, replicates, seed)  # (R, B)
+    if codes is not None:
+        draws = _patient_draws(place, residual, codes, gaps, replicates, seed)
+    elif n < _NORMAL_FROM:
+        draws = _gap_draws(place, residual, bins, replicates, seed)  # (R, B)
+    else:
+        squares = np.bincount(place, weights=residual**2, minlength=bins)
+        draws = _normal_draws(gaps, (np.diag(squares) / n - np.outer(gaps, gaps)) / n, replicates, seed)
     deviation = np.percentile(np.abs(draws - gaps).sum(axis=1), 97.5)
     high = np.percentile(np.abs(draws).sum(axis=1), 97.5)
     return Estimate(value, max(0.0, float(value - deviation)), min(1.0, max(value, float(high))), n, method)
+
+
+def _normal_draws(gaps: np.ndarray, covariance: np.ndarray, replicates: int, seed: int) -> np.ndarray:
+    """Normal draws (R, B) around the bins' sums (B,)."""
+    return np.random.default_rng(seed).multivariate_normal(gaps, covariance, size=replicates, method="eigh")
+
+
+def _patient_draws(
+    place: np.ndarray, residual: np.ndarray, codes: np.ndarray, gaps: np.ndarray, replicates: int, seed: int
+) -> np.ndarray:
+    """Bin sums of residuals over the cases drawn, (R, B), of patients drawn whole with replacement."""
+    bins, sizes = len(gaps), np.bincount(codes)
+    cells = np.bincount(codes * bins + place, weights=residual, minlength=len(sizes) * bins).reshape(-1, bins)  # (K, B)
+    if len(sizes) >= _NORMAL_FROM:
+        centred = cells - sizes[:, None] * gaps
+        return _normal_draws(gaps, centred.T @ centred / len(codes) ** 2, replicates, seed)
+    even = np.full(len(sizes), 1 / len(sizes))
+    drawn = np.random.default_rng(seed).multinomial(len(sizes), even, size=replicates)  # (R, K)
+    return drawn @ cells / (drawn @ sizes)[:, None]
 
 
 def _gap_draws(place: np.ndarray, residual: np.ndarray, bins: int, replicates: int, seed: int) -> np.ndarray:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.records import Estimate, Refused
+from core.statistics.contingency import likelihood_ratios, matthews
 from core.statistics.estimates import Z, as_counts, as_labels, as_scores, undefined
+from core.statistics.linearised import clustered, limits, patient_codes, standard_error, within_classes
 from core.statistics.proportions import dice, mean_of_proportions, wilson
 
 ONE_CLASS = "the reference standard holds one class only"
@@ -41,23 +43,34 @@ def placements(labels01: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np
     return v10, v01
 
 
-def auc(labels01: np.ndarray, scores: np.ndarray) -> Estimate:
+def auc(labels01: np.ndarray, scores: np.ndarray, *, patients: np.ndarray | None = None) -> Estimate:
     """Area under the empirical ROC curve of labels (N,) in {0, 1} and scores (N,), larger meaning more positive.
 
-    Interval: DeLong, DeLong & Clarke-Pearson 1988, cut to [0, 1], as the R package pROC prints it. Where that has no width
-    (perfect separation, all scores equal) or a class has a single case, Newcombe's 2006 method 5.
+    Interval: DeLong, DeLong & Clarke-Pearson 1988, cut to [0, 1], as the R package pROC prints it; where some of `patients`
+    (N,) have several cases, with the components summed per patient (Obuchowski 1997) and Student's quantile. Where that has
+    no width (perfect separation, all scores equal) or a class has a single case, Newcombe's 2006 method 5.
     """
     labels, scores = _binary(labels01, scores)
-    positives, n = int(labels.sum()), len(labels)
+    positives, n, codes = int(labels.sum()), len(labels), patient_codes(patients, len(labels))
+    method = clustered("DeLong", codes)
     if positives in (0, n):
-        return undefined(n, "DeLong", ONE_CLASS if n else "no cases")
+        return undefined(n, method, ONE_CLASS if n else "no cases")
+    value, influence = auc_influence(labels, scores)
+    influence = within_classes(labels, influence, codes)
+    units = [int(np.sum(labels == k)) if codes is None else len(np.unique(codes[labels == k])) for k in (1, 0)]
+    if min(units) < 2 or standard_error(influence, codes) < 1e-10:  # equal components differ by rounding only
+        return Estimate(value, *newcombe_limits(value, *units), n, clustered("Newcombe 2006, method 5", codes))
+    low, high = limits(value, influence, codes)
+    return Estimate(value, max(0.0, low), min(1.0, high), n, method)
+
+
+def auc_influence(labels: np.ndarray, scores: np.ndarray) -> tuple[float, np.ndarray]:
+    """AUC and the influence (N,) of each case on it, of labels (N,) in {0, 1} with both classes there."""
     v10, v01 = placements(labels, scores)
-    value = float(v10.mean())
-    variance = sum(v.var(ddof=1) / len(v) for v in (v10, v01)) if min(len(v10), len(v01)) > 1 else 0.0
-    if variance < 1e-20:  # equal components differ by rounding only
-        return Estimate(value, *newcombe_limits(value, len(v10), len(v01)), n, "Newcombe 2006, method 5")
-    half = Z * float(np.sqrt(variance))
-    return Estimate(value, max(0.0, value - half), min(1.0, value + half), n, "DeLong")
+    value, influence = float(v10.mean()), np.empty(len(labels))
+    influence[labels == 1] = (v10 - value) / len(v10)
+    influence[labels == 0] = (v01 - value) / len(v01)
+    return value, influence
 
 
 def newcombe_limits(value: float, positives: int, negatives: int) -> tuple[float, float]:
@@ -124,11 +137,13 @@ def metrics_from_matrix(matrix: np.ndarray) -> dict[str, Estimate]:
     """Figures of a 2×2 confusion matrix [[TN, FP], [FN, TP]].
 
     sensitivity, specificity, ppv, npv and accuracy with Wilson's interval; f1 and balanced_accuracy with intervals made
-    from Wilson's limits (`proportions.dice`, `proportions.mean_of_proportions`).
+    from Wilson's limits (`proportions.dice`, `proportions.mean_of_proportions`); mcc, lr_positive and lr_negative as in
+    `contingency`.
     """
     (tn, fp), (fn, tp) = (map(int, row) for row in as_counts(matrix, (2, 2)))
     sensitivity = wilson(tp, tp + fn, reason="no positive cases")
     specificity = wilson(tn, tn + fp, reason="no negative cases")
+    lr_positive, lr_negative = likelihood_ratios(matrix)
     return {
         "sensitivity": sensitivity,
         "specificity": specificity,
@@ -137,6 +152,9 @@ def metrics_from_matrix(matrix: np.ndarray) -> dict[str, Estimate]:
         "accuracy": wilson(tp + tn, tp + tn + fp + fn),
         "f1": dice(tp, tp + fp + fn, reason="no case is positive or was called positive"),
         "balanced_accuracy": mean_of_proportions([sensitivity, specificity]),
+        "mcc": matthews(matrix),
+        "lr_positive": lr_positive,
+        "lr_negative": lr_negative,
     }
 
 

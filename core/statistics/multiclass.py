@@ -1,4 +1,4 @@
-"""Figures of several classes at once: one-vs-rest counts, macro AUC and macro F1, with bootstrap intervals."""
+"""Figures of several classes at once: each against the rest, and their means, with intervals."""
 
 from __future__ import annotations
 
@@ -7,9 +7,25 @@ from collections.abc import Sequence
 import numpy as np
 
 from core.records import Estimate
-from core.statistics.discrimination import newcombe_limits, placements
+from core.statistics.discrimination import (
+    auc,
+    auc_influence,
+    confusion_matrix,
+    newcombe_limits,
+    placements,
+    predicted_class,
+)
 from core.statistics.estimates import as_counts, as_labels, as_probabilities, bootstrap_estimate, undefined
-from core.statistics.proportions import dice
+from core.statistics.linearised import (
+    ONE_PATIENT,
+    clustered,
+    clustered_proportion,
+    limits,
+    standard_error,
+    within_classes,
+)
+from core.statistics.proportions import dice, mean_of_proportions, wilson
+from core.statistics.report import slopes
 
 _CHUNK = 2_000_000  # case weights held at once: 16 MB
 
@@ -77,6 +93,94 @@ def macro_f1(matrix: np.ndarray, *, replicates: int = 1000, seed: int = 0) -> Es
         method=method,
         fallback=tuple(np.mean([(e.low, e.high) for e in each], axis=0).tolist()),
     )
+
+
+def class_figures(
+    labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]
+) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
+    """Means over the classes (auc, f1, balanced_accuracy), and the figures of each class against the rest.
+
+    The latter are `auc_<class>`, `sensitivity_<class>`, `precision_<class>` and `f1_<class>`, of labels (N,) and probabilities
+    (N, C); the predicted class is the most probable one.
+    """
+    matrix = confusion_matrix(labels, predicted_class(probabilities), len(classes))
+    aucs = {f"auc_{name}": auc(labels == k, probabilities[:, k]) for k, name in enumerate(classes)}
+    sensitivity, precision, f1 = {}, {}, {}
+    for name, (tp, _, fp, fn) in zip(classes, one_vs_rest_counts(matrix).tolist(), strict=True):
+        sensitivity[f"sensitivity_{name}"] = wilson(tp, tp + fn, reason=f"no cases of {name}")
+        precision[f"precision_{name}"] = wilson(tp, tp + fp, reason=f"no case was called {name}")
+        f1[f"f1_{name}"] = dice(tp, tp + fp + fn, reason=f"no case is {name} or was called so")
+    means = {
+        "auc": macro_auc(labels, probabilities, classes),
+        "f1": macro_f1(matrix),
+        "balanced_accuracy": mean_of_proportions(list(sensitivity.values())),
+    }
+    return means, {**aucs, **sensitivity, **precision, **f1}
+
+
+def clustered_class_figures(
+    labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str], codes: np.ndarray
+) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
+    """`class_figures` with intervals over patients, given as whole numbers (N,) from 0; same values."""
+    called = predicted_class(probabilities)
+    matrix = confusion_matrix(labels, called, len(classes))
+    slope = slopes(matrix)
+    aucs = {f"auc_{c}": auc(labels == k, probabilities[:, k], patients=codes) for k, c in enumerate(classes)}
+    sensitivity, precision, f1 = {}, {}, {}
+    for k, name in enumerate(classes):
+        hit, own, marked = (labels == k) & (called == k), labels == k, called == k
+        sensitivity[f"sensitivity_{name}"] = clustered_proportion(hit[own], codes[own], reason=f"no cases of {name}")
+        precision[f"precision_{name}"] = clustered_proportion(
+            hit[marked], codes[marked], reason=f"no case was called {name}"
+        )
+        f1[f"f1_{name}"] = _clustered_f1(hit[own | marked], codes[own | marked], f"no case is {name} or was called so")
+    sizes = np.bincount(labels, minlength=len(classes))
+    missing = ", ".join(classes[k] for k in np.flatnonzero(sizes == 0))
+    means = {"auc": _clustered_macro_auc(labels, probabilities, missing, codes)}
+    for name, kind, each in (("f1", 2, f1), ("balanced_accuracy", 1, sensitivity)):
+        parts = list(each.values())
+        influence = slope[kind].mean(axis=0)[labels, called]  # (N,)
+        means[name] = _clustered_mean(parts, influence, codes)
+    return means, {**aucs, **sensitivity, **precision, **f1}
+
+
+def _clustered_f1(hits: np.ndarray, codes: np.ndarray, reason: str) -> Estimate:
+    share = clustered_proportion(hits, codes, reason=reason)
+    if share.value is None:
+        return share
+    value, low, high = (2 * x / (1 + x) for x in (share.value, share.low, share.high))
+    return Estimate(value, low, high, share.n, f"{share.method}, as 2x / (1 + x)")
+
+
+def _clustered_macro_auc(labels: np.ndarray, probabilities: np.ndarray, missing: str, codes: np.ndarray) -> Estimate:
+    if missing:
+        return undefined(len(labels), clustered("macro one-vs-rest, DeLong", codes), f"no cases of {missing}")
+    each, influences = [], []
+    for k, column in enumerate(probabilities.T):
+        positive = (labels == k).astype(np.int64)
+        value, influence = auc_influence(positive, column)
+        units = [len(np.unique(codes[positive == side])) for side in (1, 0)]
+        each.append(Estimate(value, *newcombe_limits(value, *units), len(labels), ""))
+        influences.append(within_classes(positive, influence, codes))
+    return _clustered_mean(each, np.mean(influences, axis=0), codes, "macro one-vs-rest, DeLong")
+
+
+def _clustered_mean(
+    parts: Sequence[Estimate], influence: np.ndarray, codes: np.ndarray, method: str = "mean of classes"
+) -> Estimate:
+    """Mean of the classes' figures, the interval from the influences (N,); without spread, the mean of their limits."""
+    n, name = len(codes), clustered(method, codes)
+    reasons = [part.reason for part in parts if part.value is None]
+    if reasons or len(np.unique(codes)) < 2:
+        return undefined(n, name, reasons[0] if reasons else ONE_PATIENT)
+    value = float(np.mean([part.value for part in parts]))
+    if standard_error(influence, codes) < 1e-10:
+        low, high = np.mean([(part.low, part.high) for part in parts], axis=0).tolist()
+        return Estimate(
+            value, min(low, value), max(high, value), n, f"{name}; no spread, so mean of the classes' limits"
+        )
+    low, high = limits(value, influence, codes)
+    return Estimate(value, max(0.0, low), min(1.0, high), n, name)
 
 
 def _macro_auc_draws(labels: np.ndarray, probabilities: np.ndarray, replicates: int, seed: int) -> np.ndarray:

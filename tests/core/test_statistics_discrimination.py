@@ -251,7 +251,7 @@ def test_figures_of_the_published_matrices_are_right(name):
 
 
 def test_operating_metrics_equal_scikit_learn():
-    """All seven figures at a threshold are scikit-learn's, and each lies inside its interval."""
+    """All ten figures at a threshold are scikit-learn's, and each lies inside its interval."""
     labels, scores = scored(400, seed=9)
     called = (scores >= 0.6).astype(int)
     wanted = {
@@ -262,7 +262,9 @@ def test_operating_metrics_equal_scikit_learn():
         "accuracy": metrics.accuracy_score(labels, called),
         "f1": metrics.f1_score(labels, called),
         "balanced_accuracy": metrics.balanced_accuracy_score(labels, called),
+        "mcc": metrics.matthews_corrcoef(labels, called),
     }
+    wanted["lr_positive"], wanted["lr_negative"] = metrics.class_likelihood_ratios(labels, called)
     figures = operating_metrics(labels, scores, 0.6)
     assert {name: e.value for name, e in figures.items()} == pytest.approx(wanted, abs=1e-12)
     assert all(e.low < e.value < e.high for e in figures.values())
@@ -283,6 +285,9 @@ def test_undefined_figures_say_why():
         "ppv": "no case was called positive",
         "f1": "no case is positive or was called positive",
         "balanced_accuracy": "no positive cases",
+        "mcc": "a class is absent, or none or all were called positive",
+        "lr_positive": "no positive cases",
+        "lr_negative": "no positive cases",
     }
     assert figures["specificity"].value == 1.0
     assert all(e.value is None for e in metrics_from_matrix(np.zeros((2, 2))).values())

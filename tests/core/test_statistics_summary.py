@@ -14,9 +14,13 @@ from core.tasks import TASKS, Task, get_task
 from tests.core.reference import DATA, needs_data, published
 
 BINARY = (
-    "auc", "accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "balanced_accuracy", "brier", "log_loss",
+    "auc", "accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "balanced_accuracy",
+    "mcc", "lr_positive", "lr_negative", "average_precision", "pr_auc", "brier", "log_loss", "ece",
+    "calibration_slope", "calibration_intercept",
 )  # fmt: skip
-AT_OPERATING_POINT = {"sensitivity", "specificity", "ppv", "npv", "f1", "balanced_accuracy"}
+AT_OPERATING_POINT = {
+    "sensitivity", "specificity", "ppv", "npv", "f1", "balanced_accuracy", "mcc", "lr_positive", "lr_negative",
+}  # fmt: skip
 
 
 def sample(task: Task, n: int = 160, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -33,8 +37,8 @@ def test_every_task_gets_its_figures(name):
     task = get_task(name)
     figures = evaluate(*sample(task), task, threshold=0.4)
     wanted = set(BINARY) if task.positive else {
-        "auc", "accuracy", "f1", "balanced_accuracy", "brier", "log_loss",
-        *(f"{kind}_{c}" for kind in ("sensitivity", "precision", "f1") for c in task.classes),
+        "auc", "accuracy", "f1", "balanced_accuracy", "brier", "log_loss", "ece",
+        *(f"{kind}_{c}" for kind in ("auc", "sensitivity", "precision", "f1") for c in task.classes),
     }  # fmt: skip
     assert set(figures) == wanted
     for estimate in figures.values():
@@ -56,7 +60,7 @@ def test_the_positive_class_is_the_tasks_whichever_column_it_is():
 
 
 def test_binary_figures_equal_scikit_learn():
-    """All ten at threshold 0.4 are scikit-learn's."""
+    """All that scikit-learn has are scikit-learn's at threshold 0.4."""
     labels, p = sample(get_task("breast-mri"), seed=1)
     called = (p[:, 1] >= 0.4).astype(int)
     wanted = {
@@ -68,12 +72,17 @@ def test_binary_figures_equal_scikit_learn():
         "npv": metrics.precision_score(labels, called, pos_label=0),
         "f1": metrics.f1_score(labels, called),
         "balanced_accuracy": metrics.balanced_accuracy_score(labels, called),
+        "mcc": metrics.matthews_corrcoef(labels, called),
+        "average_precision": metrics.average_precision_score(labels, p[:, 1]),
         "brier": metrics.brier_score_loss(labels, p[:, 1]),
         "log_loss": metrics.log_loss(labels, p),
     }
+    precision, recall, _ = metrics.precision_recall_curve(labels, p[:, 1])
+    wanted["pr_auc"] = metrics.auc(recall, precision)
+    wanted["lr_positive"], wanted["lr_negative"] = metrics.class_likelihood_ratios(labels, called)
     figures = evaluate_binary(labels, p[:, 1], 0.4)
     assert tuple(figures) == BINARY
-    assert {name: e.value for name, e in figures.items()} == pytest.approx(wanted, abs=1e-12)
+    assert {name: figures[name].value for name in wanted} == pytest.approx(wanted, abs=1e-12)
 
 
 def test_multiclass_figures_equal_scikit_learn():
@@ -120,7 +129,8 @@ def test_one_class_leaves_what_is_defined():
     """Only malignant cases: sensitivity and accuracy stand, AUC and specificity say why they do not."""
     figures = evaluate_binary(np.ones(6, dtype=int), np.linspace(0.2, 0.9, 6), 0.5)
     assert figures["sensitivity"].value == figures["accuracy"].value == 0.5
-    assert {name for name, e in figures.items() if e.value is None} == {"auc", "specificity", "balanced_accuracy"}
+    defined = {"accuracy", "sensitivity", "ppv", "npv", "f1", "brier", "log_loss", "ece"}
+    assert {name for name, e in figures.items() if e.value is not None} == defined
     assert all(e.reason for e in figures.values() if e.value is None)
 
 
