@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image as PngImage
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from threadpoolctl import threadpool_limits
 
 from core.datasets.phantom_drawing import SMALLEST, TASK, Phantom, make_phantom
 from core.files import write_json
@@ -48,17 +49,24 @@ def write_phantoms(
     folder.mkdir(parents=True, exist_ok=True)
     _claim(folder, {"generator": GENERATOR_VERSION, "seed": seed, "size": size, "patients": dict(patients)})
     total = sum(patients.values())
-    for number, split, label in _plan(patients, seed):
-        name = f"PH-{number:05d}"
-        phantom = make_phantom(np.random.default_rng([seed, number]), label, size)
-        picture, mask = (folder / kind / split / label / name / name for kind in ("images", "masks"))
-        for path in (picture, mask):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        _dicom(phantom, number, seed).save_as(picture.with_suffix(".dcm"), enforce_file_format=True)
-        PngImage.fromarray(phantom.mask.astype(np.uint8) * 255).save(mask.with_suffix(".png"), compress_level=1)
-        if progress:
-            progress(number, total)
+    # The matrices are small: more than one BLAS thread would only wait for the other, for minutes on a busy machine.
+    with threadpool_limits(1, user_api="blas"):
+        for number, split, label in _plan(patients, seed):
+            phantom = make_phantom(np.random.default_rng([seed, number]), label, size)
+            _write(phantom, folder, Path(split) / label, (number, seed))
+            if progress:
+                progress(number, total)
     return total
+
+
+def _write(phantom: Phantom, folder: Path, place: Path, origin: tuple[int, int]) -> None:
+    """The picture and the mask of one patient, under `images` and `masks`; `origin` is (number, seed)."""
+    name = f"PH-{origin[0]:05d}"
+    picture, mask = (folder / kind / place / name / name for kind in ("images", "masks"))
+    for path in (picture, mask):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    _dicom(phantom, *origin).save_as(picture.with_suffix(".dcm"), enforce_file_format=True)
+    PngImage.fromarray(phantom.mask.astype(np.uint8) * 255).save(mask.with_suffix(".png"), compress_level=1)
 
 
 def _claim(folder: Path, wanted: dict[str, Any]) -> None:
