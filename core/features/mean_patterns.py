@@ -6,7 +6,7 @@ Let g₀ … g₇ be the grey levels (256 of them) of a pixel's eight neighbours
     mean pattern      C_μ = Σₚ [gₚ > μ] 2ᵖ                p = 0 … 7
     variance pattern  C_σ = Σₚ [(gₚ − μ)² > σ²] 2ᵖ        p = 0 … 7
     median pattern    C_m = Σₚ [gₚ > m] 2ᵖ                p = 0 … 7
-    MVMBP             B_μ = [g₈ > μ]     one bit: the pixel exceeds the mean of its neighbourhood
+    MVMBP             C_a = Σₚ [gₚ > μ] 2ᵖ                p = 0 … 8, with the pixel itself; the picture is its ninth bit
     MBP               C_b = Σₚ [gₚ ≥ m] 2ᵖ                p = 0 … 8, with the pixel itself
 
 MVM-LBP is the three patterns C_μ, C_σ and C_m side by side: each pattern's codes become the ten rotation-invariant
@@ -42,13 +42,13 @@ _EXCHANGES = (
 class Patterns:
     """Codes of every 3 × 3 neighbourhood inside a picture, each (H − 2, W − 2).
 
-    `mean`, `variance` and `median` are uint8 (C_μ, C_σ, C_m), `above_mean` is bool (B_μ), `mbp` is uint16 below 512 (C_b).
+    `mean`, `variance` and `median` are uint8 (C_μ, C_σ, C_m), `mvmbp` and `mbp` uint16 below 512 (C_a, C_b).
     """
 
     mean: np.ndarray
     variance: np.ndarray
     median: np.ndarray
-    above_mean: np.ndarray
+    mvmbp: np.ndarray
     mbp: np.ndarray
 
 
@@ -68,8 +68,8 @@ def patterns(levels: np.ndarray) -> Patterns:
         variance |= (np.abs(gap) > spread) * weight
         exact |= (g[p] > median) * weight
         mbp |= (g[p] >= median) * weight
-    centre = (g[8] >= median).astype(np.uint16) << 8
-    return Patterns(mean, variance, exact, 9 * wide[8] > total, centre | mbp)
+    above_mean, from_median = (9 * wide[8] > total).astype(np.uint16), (g[8] >= median).astype(np.uint16)
+    return Patterns(mean, variance, exact, above_mean << 8 | mean, from_median << 8 | mbp)
 
 
 def _spread(wide: list[np.ndarray], total: np.ndarray) -> np.ndarray:
@@ -89,28 +89,27 @@ def _median_of_nine(g: list[np.ndarray]) -> np.ndarray:
 
 
 def binary_values(grey: np.ndarray) -> dict[str, float]:
-    """MVMBP: share of pixels above their neighbourhood's mean, histogram of C_μ; MBP: histogram of C_b in uniform numbers."""
+    """Of MVMBP and MBP: the share of pixels whose own bit is set, the codes' entropy, and 20 shares of codes.
+
+    These are the ten uniform numbers of the eight neighbours' bits, apart for pixels whose own bit is 0 and 1.
+    """
     found = patterns(grey_levels(grey))
-    by_mean, by_median = shares(found.mean, 256), shares(found.mbp, 512)
-    # The ninth bit, the pixel itself, splits each uniform number in two.
-    split = np.bincount(np.r_[uniform_number(), uniform_number() + 10], weights=by_median, minlength=20)
-    values = {"mvmbp.above_mean": float(found.above_mean.mean()), "mvmbp.entropy": entropy_bits(by_mean)}
-    values |= {
-        f"mvmbp.uniform.{i}": float(s)
-        for i, s in enumerate(np.bincount(uniform_number(), weights=by_mean, minlength=10))
-    }
-    values["mbp.entropy"] = entropy_bits(by_median)
-    return values | {
-        f"mbp.centre_{'above' if i > 9 else 'below'}.uniform.{i % 10}": float(s) for i, s in enumerate(split)
-    }
+    values: dict[str, float] = {}
+    for name, codes in (("mvmbp", found.mvmbp), ("mbp", found.mbp)):
+        histogram = shares(codes, 512)
+        values |= {f"{name}.own_bit": float(histogram[256:].sum()), f"{name}.entropy": entropy_bits(histogram)}
+        for bit, half in enumerate(histogram.reshape(2, 256)):
+            uniform = np.bincount(uniform_number(), weights=half, minlength=10)
+            values |= {f"{name}.{bit}.uniform.{i}": float(share) for i, share in enumerate(uniform)}
+    return values
 
 
 def binary_pictures(grey: np.ndarray) -> dict[str, np.ndarray]:
-    """B_μ, and the codes of the mean and the median."""
+    """Own bits and codes of MVMBP, and the codes of MBP."""
     found = patterns(grey_levels(grey))
     return {
-        "MVMBP: brighter than the mean": found.above_mean.astype(np.float32),
-        "Codes against the mean": found.mean / np.float32(255),
+        "MVMBP: brighter than the mean": (found.mvmbp >> 8).astype(np.float32),
+        "MVMBP: codes against the mean": found.mvmbp / np.float32(511),
         "MBP: codes against the median": found.mbp / np.float32(511),
     }
 
