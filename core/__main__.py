@@ -1,4 +1,4 @@
-"""`python -m core train | evaluate | predict | explain | phantom | features | dataset`: the science from a terminal."""
+"""`python -m core train | evaluate | predict | explain | phantom | features | dataset | metrics | compare`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from core.commands import dataset, features
+from core.commands import dataset, features, metrics
 from core.progress import Bar
 from core.records import Prediction, Refused, Study, StudyRejected
 from core.tasks import TASKS
@@ -86,6 +86,10 @@ def _parser() -> argparse.ArgumentParser:
     features.add_arguments(command("features", features.run, text))
     text = "Look into a dataset: counts, missing values, sizes, duplicates, patients on two sides."
     dataset.add_arguments(command("dataset", dataset.run, text))
+    text = "Figures with intervals from a CSV of predictions made anywhere."
+    metrics.add_metrics_arguments(command("metrics", metrics.run_metrics, text))
+    text = "Compare two CSVs of predictions for the same cases: differences with interval and p."
+    metrics.add_compare_arguments(command("compare", metrics.run_compare, text))
     return parser
 
 

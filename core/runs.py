@@ -43,7 +43,9 @@ def read_run(folder: Path) -> EvaluationRun:
             raise Refused(
                 f"predictions.csv in {folder.name} is not the file its run.json was made with; evaluate again."
             )
-        case_ids, patient_ids, labels, probabilities = parse_predictions(text, task, folder.name)
+        case_ids, patient_ids, labels, probabilities = parse_predictions(
+            text, task, f"predictions.csv in {folder.name}"
+        )
         if dataset["n"] != len(case_ids):
             raise Refused(
                 f"run.json in {folder.name} counts {dataset['n']} cases, predictions.csv has {len(case_ids)}."
@@ -96,32 +98,32 @@ def parse_predictions(
 ) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray, np.ndarray]:
     """Case ids, patient ids, labels (N,) int64 and probabilities (N, C) float64 of a predictions table.
 
-    The CSV needs `case_id`, `label` (a class name or alias) and `prob_<class>` for every class; without `patient_id` each
-    case is its own patient. Raises `Refused` naming the first row that is wrong.
+    The CSV needs `case_id`, `label` (a class name or alias) and `prob_<class>` for every class; without `patient_id`, or
+    where it is empty, a case is its own patient. Raises `Refused` that begins with `name`, and names the first row that is
+    wrong.
     """
     try:
         table = pd.read_csv(
             io.StringIO(text), dtype={"case_id": str, "patient_id": str, "label": str}, keep_default_na=False
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as e:
-        raise Refused(f"predictions.csv in {name} is not a CSV table: {e}.") from e
+        raise Refused(f"{name} is not a CSV table: {e}.") from e
     wanted = ["case_id", "label", *(f"prob_{c}" for c in task.classes)]
     missing = [column for column in wanted if column not in table]
     if missing or table.empty:
-        raise Refused(f"predictions.csv in {name} has no {f'column {missing[0]}' if missing else 'rows'}.")
+        raise Refused(f"{name} has no {f'column {missing[0]}' if missing else 'rows'}.")
     case_ids = tuple(table["case_id"])
     if len(set(case_ids)) != len(case_ids):
-        raise Refused(
-            f"predictions.csv in {name} has a case twice: {table['case_id'][table['case_id'].duplicated()].iloc[0]}."
-        )
+        raise Refused(f"{name} has a case twice: {table['case_id'][table['case_id'].duplicated()].iloc[0]}.")
     index = {label: task.class_index(label) for label in table["label"].unique()}
     labels = table["label"].map(index).to_numpy(np.int64)
     p = table[wanted[2:]].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)  # (N, C)
     good = np.isfinite(p).all(axis=1) & (p >= 0).all(axis=1) & (np.abs(p.sum(axis=1) - 1) <= _SUM_TOLERANCE)
     if not good.all():
         case = case_ids[int(np.argmin(good))]
-        raise Refused(f"predictions.csv in {name}: the probabilities of {case} are not numbers in 0–1 with sum 1.")
-    patients = tuple(table["patient_id"]) if "patient_id" in table else case_ids
+        raise Refused(f"{name}: the probabilities of {case} are not numbers in 0–1 with sum 1.")
+    given = table["patient_id"] if "patient_id" in table else [""] * len(case_ids)
+    patients = tuple(patient or case for patient, case in zip(given, case_ids, strict=True))
     return case_ids, patients, labels, p
 
 
