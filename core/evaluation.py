@@ -72,7 +72,8 @@ def evaluate(
     probabilities = predict_probabilities(checkpoint, x, device, progress=progress)
     probabilities = np.round(probabilities, PROBABILITY_DECIMALS)
     point = checkpoint.operating_point
-    metrics = all_metrics(y.numpy(), probabilities, task, point.threshold if point else None)
+    patients = [case.patient_id or case.case_id for case in dataset.split(split)]
+    metrics = all_metrics(y.numpy(), probabilities, task, point.threshold if point else None, patients=patients)
     out.mkdir(parents=True, exist_ok=True)
     seconds = round(time.monotonic() - clock, 3)  # before thumbnails: they are no part of the model's work
     details, pictures = _details(dataset.split(split), out)
