@@ -6,6 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from db.users import User
 from pages.ui import identity, messages
 
 HERE = Path(__file__).parent
@@ -15,7 +16,9 @@ _STYLE = """<style>
 </style>"""
 
 
-def navigation(user_name: str) -> st.navigation:
+def navigation(user: User) -> st.navigation:
+    # Hidden from reviewers, whose page would only say no; what keeps them out is in the page's own functions.
+    for_leads = "visible" if user.role == "lead" else "hidden"
     reading = [
         st.Page(HERE / "worklist.py", title="Worklist", icon=":material/list:", default=True),
         st.Page(HERE / "review.py", title="Review", icon=":material/radiology:"),
@@ -23,15 +26,16 @@ def navigation(user_name: str) -> st.navigation:
         st.Page(HERE / "agreement.py", title="Agreement", icon=":material/handshake:"),
         st.Page(HERE / "performance.py", title="Performance", icon=":material/monitoring:"),
         st.Page(HERE / "models.py", title="Models", icon=":material/deployed_code:"),
+        st.Page(HERE / "datasets.py", title="Datasets", icon=":material/dataset:", visibility=for_leads),
     ]
     leave = [st.Page(HERE / "sign_out.py", title="Sign out", icon=":material/logout:")]
-    return st.navigation({"": reading, user_name: leave}, position="top")
+    return st.navigation({"": reading, user.name: leave}, position="top")
 
 
 st.set_page_config(page_title="TumorTrace", page_icon=str(HERE / "ui" / "favicon.png"), layout="wide")
 st.html(_STYLE)
 user = identity.current_user()
-page = navigation(user.name)
+page = navigation(user)
 body = st.container()
 # Placed before the page runs, shown below it: it stays even where a page stops early.
 st.caption("Research use, not for diagnosis.")

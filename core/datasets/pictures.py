@@ -118,3 +118,26 @@ def sizes(facts: pd.DataFrame) -> pd.DataFrame:
         .reset_index()
         .sort_values("n", ascending=False, kind="stable")
     )
+
+
+def by_group(facts: pd.DataFrame, grouped: pd.Series, statistic: str) -> pd.DataFrame:
+    """How one statistic of the pictures differs between groups, as between scanners: domain shift.
+
+    `grouped` goes with the rows of `facts`; missing values are a group of their own. Columns: `value`, `n`, `mean`, `sd` and the
+    quantiles `q05`, `q25`, `median`, `q75`, `q95`.
+    """
+    there = facts[statistic].notna()
+    names = grouped.astype("object").where(grouped.notna(), "missing")[there].astype(str)
+    order = [*map(str, grouped.cat.categories), "missing"]
+    values = facts.loc[there, statistic].groupby(pd.Categorical(names, dict.fromkeys(order)), observed=True)
+    result = values.agg(["size", "mean", "std"]).set_axis(["n", "mean", "sd"], axis=1)
+    quantiles = values.quantile([0.05, 0.25, 0.5, 0.75, 0.95]).unstack()
+    result[["q05", "q25", "median", "q75", "q95"]] = quantiles.to_numpy()
+    return result.rename_axis("value").reset_index().astype({"value": str})
+
+
+def sample(table: pd.DataFrame, split: str, label: str, count: int, seed: int = 0) -> np.ndarray:
+    """Rows (at most `count`) of cases with a picture, of that split and class, drawn without repetition; ascending."""
+    fits = (table["split"] == split) & (table["label"] == label) & (table["pixel_hash"] != "")
+    rows = np.flatnonzero(fits.to_numpy())
+    return np.sort(np.random.default_rng(seed).choice(rows, min(count, len(rows)), replace=False))

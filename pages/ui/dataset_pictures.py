@@ -1,0 +1,164 @@
+"""The parts of the Datasets page that look at pictures: samples, domain shift, duplicates, outliers. They use the small copies."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+import torch
+from PIL import Image as Png
+
+from core.augment import augment_batch
+from core.datasets import explore, figures, pictures
+from core.preprocess import Preprocessing, preprocess_batch
+from core.recipes import load_recipe, recipe_names
+from pages.ui import dataset_data as data
+from pages.ui.dataset_data import Opened
+
+PER_CLASS, PAGE = 6, 12
+PLAIN = "as they are"
+
+
+def thumbnail(shown: Opened, row: int, copy: np.ndarray | None = None, edge: int = 150) -> bytes:
+    """A case's small copy as PNG in the picture's own proportions, its longer edge `edge` pixels."""
+    height, width = (float(shown.profile.facts[name].iloc[row]) for name in ("height", "width"))
+    scale = edge / max(height, width)
+    picture = Png.fromarray(np.asarray(shown.profile.copies[row]) if copy is None else copy)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    # Tiny pictures keep their pixels visible; the others are shown smoothly.
+    way = Png.Resampling.NEAREST if max(picture.size) < 64 else Png.Resampling.BILINEAR
+    out = BytesIO()
+    picture.resize(size, way).save(out, "PNG", compress_level=1)
+    return out.getvalue()
+
+
+def captions(shown: Opened, row: int) -> str:
+    """A case in a few words."""
+    case = shown.profile.table.iloc[row]
+    return f"{case['case_id']}, {case['split']}, {case['label']}"
+
+
+def samples(shown: Opened) -> None:
+    """Some pictures of every class in every split, as they are or as a recipe changes them for training."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        recipe = st.selectbox("Pictures", [PLAIN, *recipe_names()], key="ds_recipe", width=260,
+                              format_func=lambda name: name if name == PLAIN else f"changed by recipe “{name}”")  # fmt: skip
+        st.session_state.setdefault("ds_seed", 0)
+        st.button("Others", icon=":material/casino:", on_click=_next_seed)
+    seed, table = st.session_state["ds_seed"], shown.profile.table
+    for split in [s for s in table["split"].cat.categories if s in set(table["split"])]:
+        st.subheader(split.capitalize())
+        for label in table["label"].cat.categories:
+            rows = pictures.sample(table, split, label, PER_CLASS, seed)
+            if not len(rows):
+                continue
+            copies = shown.profile.copies[rows]
+            if recipe != PLAIN:
+                copies = augmented(copies, recipe, seed)
+            st.markdown(
+                f"**{label}** :gray[{len(rows)} of {int(((table['split'] == split) & (table['label'] == label)).sum()):,}]"
+            )
+            images = [thumbnail(shown, int(row), copy) for row, copy in zip(rows, copies, strict=True)]
+            st.image(images, caption=[str(table["case_id"].iloc[row])[-28:] for row in rows])
+
+
+def augmented(copies: np.ndarray, recipe: str, seed: int) -> np.ndarray:
+    """Small copies (n, e, e[, 3]) as that recipe's augmentation could change them, one draw each."""
+    channels = 3 if copies.ndim == 4 else 1
+    spec = Preprocessing(copies.shape[1:3], channels, (0.5,) * channels, (0.5,) * channels)
+    x = preprocess_batch([pictures.as_image(copy) for copy in copies], spec)  # (n, C, e, e)
+    changed = augment_batch(x, load_recipe(recipe).augment, spec, torch.Generator().manual_seed(seed))
+    levels = (changed * 0.5 + 0.5).mul(255).round().to(torch.uint8).numpy()
+    return levels[:, 0] if channels == 1 else levels.transpose(0, 2, 3, 1)
+
+
+def _next_seed() -> None:
+    st.session_state["ds_seed"] += 1
+
+
+def shift(shown: Opened) -> None:
+    """Brightness by site, machine or any other column."""
+    names = data.columns(shown.key, shown.profile)
+    likely = [
+        name
+        for name in names
+        if any(word in name.lower() for word in ("site", "machine", "scanner", "vendor", "centre"))
+    ]
+    order = [*likely, *(name for name in names if name not in likely)]
+    with st.container(horizontal=True):
+        column = st.selectbox("Compare by", order, key=f"ds_shift:{shown.entry.name}", width=260)
+        statistic = st.selectbox("Brightness", pictures.INTENSITY, key="ds_statistic", width=260)
+    if not likely:
+        st.caption("This dataset names neither site nor machine; the splits and its other columns can be compared.")
+    frame = data.shift(shown.key, shown.profile, column, statistic)
+    st.plotly_chart(figures.shift_figure(frame, statistic, column), key="ds_shift_chart")
+    st.dataframe(frame, hide_index=True, alt="Brightness by group")
+    st.caption(
+        "Display brightness from 0 (black) to 1 (white), after the window: what a model sees before normalising."
+    )
+
+
+def duplicates(shown: Opened) -> None:
+    """Pairs of pictures that are the same or nearly, and patients on two sides."""
+    pairs, table = data.duplicates(shown.key, shown.profile), shown.profile.table
+    sides = explore.patients_on_two_sides(table)
+    if sides:
+        st.error(f"{len(sides):,} patients are on two sides: {', '.join(sides[:10])}{' …' if len(sides) > 10 else ''}")
+    kinds = {
+        "Across splits": pairs["across"], "Within a split": ~pairs["across"], "Contradicting labels": ~pairs["same_label"],
+        "Identical": pairs["identical"], "Different patients": ~pairs["same_patient"],
+    }  # fmt: skip
+    kind = st.segmented_control(
+        "Pairs", list(kinds), default="Across splits", required=True, key="ds_pairs", label_visibility="collapsed",
+        format_func=lambda name: f"{name} ({int(kinds[name].sum()):,})",
+    )  # fmt: skip
+    st.caption(
+        "Identical: equal pixels. Nearly: difference hashes at most 6 of 64 bits apart, and small copies that correlate by 0.95 "
+        "or more. "
+        "A pair across splits makes test figures too good; a pair with contradicting labels has at least one wrong label."
+    )
+    chosen = pairs[kinds[kind]]
+    page = _page(len(chosen), f"ds_pairs_page:{kind}")
+    for start in range(page, min(page + PAGE, len(chosen)), 3):
+        for place, pair in zip(st.columns(3), chosen.iloc[start : start + 3].itertuples(), strict=False):
+            with place, st.container(border=True):
+                how = "identical" if pair.identical else f"likeness {pair.likeness:.4f}"
+                patient = "same patient" if pair.same_patient else "different patients"
+                st.markdown(
+                    f"**{how}** :gray[{patient}]" + ("" if pair.same_label else " :orange[contradicting labels]")
+                )
+                st.image([thumbnail(shown, row, edge=190) for row in (pair.a, pair.b)],
+                         caption=[captions(shown, row) for row in (pair.a, pair.b)])  # fmt: skip
+    if chosen.empty:
+        st.caption("None.")
+
+
+def outliers(shown: Opened) -> None:
+    """Pictures whose brightness or proportions, or whose place in a model's eyes, are far from the rest."""
+    facts = shown.profile.facts
+    kept = {path.stem.removeprefix("embedding-"): path for path in sorted(shown.folder.glob("embedding-*.npz"))}
+    if kept:
+        version = st.selectbox("Also far away for model", ["none", *kept], key="ds_outlier_model", width=260)
+        if version != "none":
+            seen = data.embedding(str(kept[version]), str(kept[version].stat().st_mtime_ns))
+            distance = pd.Series(seen.distance, index=list(seen.case_ids))
+            facts = facts.assign(distance=shown.profile.table["case_id"].map(distance).to_numpy())
+    found = pictures.outliers(facts)
+    st.caption(
+        f"{len(found):,} of {int(facts['height'].notna().sum()):,} pictures lie more than 3.5 robust standard deviations "
+        "(modified z-score, Iglewicz and Hoaglin 1993) from the median of the brightness statistics, proportions or distance."
+    )
+    page = _page(len(found), "ds_outlier_page")
+    rows = found.iloc[page : page + PAGE]
+    if len(rows):
+        texts = [f"{captions(shown, r.row)}: {r.because} {r.value:.3g} (z {r.z:+.1f})" for r in rows.itertuples()]
+        st.image([thumbnail(shown, row, edge=190) for row in rows["row"]], caption=texts)
+
+
+def _page(total: int, key: str) -> int:
+    """First row of the chosen page."""
+    pages = max(1, -(-total // PAGE))
+    number = st.number_input(f"Page of {pages:,}", 1, pages, 1, key=key, width=160) if pages > 1 else 1
+    return (int(number) - 1) * PAGE

@@ -1,0 +1,72 @@
+"""Slow work that survives clicks: one thread for all sessions, progress on the page, the result kept until it is fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+
+@dataclass
+class Job:
+    """Work in progress: `done` of `total`, `text` says what is being done, `future` gives the result or raises."""
+
+    future: Future[Any] | None = None
+    done: int = 0
+    total: int = 1
+    text: str = "Waiting for other work"
+
+    def report(self, done: int, total: int, text: str) -> None:
+        """The progress callback that `core.datasets` asks for."""
+        self.done, self.total, self.text = done, max(total, 1), text
+
+
+@st.cache_resource(show_spinner=False)
+def _thread() -> ThreadPoolExecutor:
+    # One: looking at a dataset must leave the processor to reviewers.
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="dataset")
+
+
+@st.cache_resource(show_spinner=False)
+def _jobs() -> dict[tuple[str, ...], Job]:
+    return {}
+
+
+def start(key: tuple[str, ...], work: Callable[[Job], Any]) -> Job:
+    """The job of that key, begun at the first call; later calls, from any session, get the same one until it is fetched."""
+    job = _jobs().get(key)
+    if job is None:
+        job = _jobs()[key] = Job()
+        job.future = _thread().submit(work, job)
+    return job
+
+
+def running(key: tuple[str, ...]) -> bool:
+    """Whether a job of that key is under way or waits to be fetched."""
+    return key in _jobs()
+
+
+def fetch(key: tuple[str, ...]) -> Any | None:
+    """The result of a finished job, which is then forgotten; None while the page shows its progress. Raises what it raised."""
+    job = _jobs()[key]
+    assert job.future is not None
+    try:
+        result = job.future.result(timeout=0.3)
+    except TimeoutError:
+        _progress(job)
+        return None
+    except Exception:
+        _jobs().pop(key, None)
+        raise
+    _jobs().pop(key, None)
+    return result
+
+
+@st.fragment(run_every=0.5)
+def _progress(job: Job) -> None:
+    if job.future and job.future.done():
+        st.rerun()
+    st.progress(min(job.done / job.total, 1.0), text=f"{job.text}: {job.done:,} of {job.total:,}")
