@@ -203,6 +203,14 @@ def neighbours(session: Session, query: WorklistQuery, study_id: str) -> tuple[s
     return _beside(session, query, study_id, forwards=False), _beside(session, query, study_id, forwards=True)
 
 
+def place(session: Session, query: WorklistQuery, study_id: str) -> int:
+    """How many studies of the query stand before this one in its order; 0 for an unknown one."""
+    beyond = _beyond(session, query, study_id, forwards=False)
+    if beyond is None:
+        return 0
+    return session.scalar(select(func.count()).select_from(StudyRow).where(*_filters(query), beyond)) or 0
+
+
 def next_unread(session: Session, query: WorklistQuery, study_id: str = "") -> str | None:
     """The unread study after this one in the query's order, else the first of all but this one, else None.
 
@@ -215,15 +223,21 @@ def next_unread(session: Session, query: WorklistQuery, study_id: str = "") -> s
 
 
 def _beside(session: Session, query: WorklistQuery, study_id: str, *, forwards: bool) -> str | None:
+    beyond = _beyond(session, query, study_id, forwards=forwards)
+    if beyond is None:
+        return None
+    ascending = forwards != (query.sort == "newest")
+    order = [key.asc() if ascending else key.desc() for key in _keys(query)]
+    return session.scalar(select(StudyRow.id).where(*_filters(query), beyond).order_by(*order).limit(1))
+
+
+def _beyond(session: Session, query: WorklistQuery, study_id: str, *, forwards: bool) -> ColumnElement[bool] | None:
+    """SQL for "stands after (or before) this study in the query's order"; None for an unknown study."""
     keys = _keys(query)
     here = session.execute(select(*keys).where(StudyRow.id == study_id)).one_or_none()
     if here is None:
         return None
-    if forwards == (query.sort == "newest"):
-        beyond, order = tuple_(*keys) < tuple(here), [key.desc() for key in keys]
-    else:
-        beyond, order = tuple_(*keys) > tuple(here), [key.asc() for key in keys]
-    return session.scalar(select(StudyRow.id).where(*_filters(query), beyond).order_by(*order).limit(1))
+    return tuple_(*keys) < tuple(here) if forwards == (query.sort == "newest") else tuple_(*keys) > tuple(here)
 
 
 def _keys(query: WorklistQuery) -> tuple[ColumnElement[Any], ...]:

@@ -11,14 +11,16 @@ from db import studies
 from db.studies import WorklistQuery
 
 STATUSES = {"unread": "Unread", "draft": "Begun", "flagged": "Flagged", "done": "Done"}
-ROWS = 100
+ROWS = 60
+ABOVE = 4  # rows above the open case: the table cannot be scrolled from here, so it begins near it
 
 
 def show(query: WorklistQuery, study_id: str) -> None:
     """The cases of the current filter; a click opens one."""
     with store.read() as session:
         counts = studies.count_statuses(session, query.reviewer, query.task, protocol=query.protocol)
-        rows = studies.list_worklist(session, dataclasses.replace(query, limit=ROWS))
+        before = studies.place(session, query, study_id)
+        rows = studies.list_worklist(session, dataclasses.replace(query, limit=ROWS, offset=max(0, before - ABOVE)))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown("**Worklist**", width="content")
         st.badge(f"{counts['unread']} unread", color="blue")

@@ -169,7 +169,7 @@ def test_tasks_are_kept_apart(store):
 @pytest.mark.parametrize("sort", ["newest", "oldest", "name"])
 @pytest.mark.parametrize("status", ["", "unread"])
 def test_neighbours_follow_the_list(store, sort, status):
-    """Before and after each study stand those of the list, whether or not the study itself is in the filter."""
+    """Before and after each study stand those of the list, and as many as `place` says, in the filter or not."""
     ids = make.add_studies(12)  # by name: Study 0, 1, 10, 11, 2, …
     for study in ids[::3]:
         read_aided(study)
@@ -181,7 +181,9 @@ def test_neighbours_follow_the_list(store, sort, status):
             after = [other for other in order[place + 1 :] if other in shown]
             expected = (before[-1] if before else None, after[0] if after else None)
             assert neighbours(session, query, study) == expected
+            assert studies.place(session, query, study) == len(before)
         assert neighbours(session, query, "unknown") == (None, None)
+        assert studies.place(session, query, "unknown") == 0
 
 
 def test_next_unread(store):
