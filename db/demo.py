@@ -43,11 +43,11 @@ class DemoPlan:
     test: int = 300
     worklist: int = 40
     models: tuple[DemoModel, ...] = (
-        DemoModel("Small CNN, 64 px", "small-cnn", 64),
+        DemoModel("Small CNN, 96 px", "small-cnn", 96),
         DemoModel("Small CNN, 48 px", "small-cnn", 48),
     )
     recipe: str = "demo"
-    seed: int = 0
+    seed: int = 2
 
 
 def is_empty() -> bool:
