@@ -173,6 +173,10 @@ def read_table(name: str, data: bytes) -> pd.DataFrame:
     """
     try:
         table = _parsed(name.rsplit(".", 1)[-1].lower(), data)
+        texts = [c for c in ("file", "image_hash", "patient_id", "reference_standard", "version") if c in table]
+        numbers = [c for c in table if c not in (*FACTS, "version")]
+        table = table.astype(dict.fromkeys(numbers, "float64"))
+        table[texts] = table[texts].fillna("").astype(str)
     except (ValueError, KeyError, TypeError, AttributeError, OSError, pa.ArrowException) as e:
         raise Refused(f"{name} is not a feature table that can be read ({type(e).__name__}).") from e
     missing = [column for column in (*FACTS, "version") if column not in table]
@@ -180,7 +184,6 @@ def read_table(name: str, data: bytes) -> pd.DataFrame:
         raise Refused(
             f"{name} has no {f'column {missing[0]}' if missing else 'rows'}; write it with `python -m core features`."
         )
-    table["reference_standard"] = table["reference_standard"].fillna("").astype(str)
     return table
 
 
