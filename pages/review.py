@@ -22,7 +22,7 @@ def header(case: Case, query: session.WorklistQuery) -> str | None:
         "" if study.patient_id in study.name else study.patient_id,
         case.task.title,
         study.modality,
-        f"{len(study.images)} image(s)" if len(study.images) > 1 else "",
+        f"{len(study.images)} images" if len(study.images) > 1 else "",
     ]
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"**{study.name}**", width="content")

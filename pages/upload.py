@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 import streamlit as st
@@ -36,8 +36,9 @@ def store_outcome(outcome: Outcome) -> dict[str, str]:
         return {"File": outcome.name, "Result": "Read", "What": outcome.note, "study": ""}
     first = outcome.studies[0]
     images = sum(len(study.images) for study in outcome.studies)
+    pictures = "1 image" if images == 1 else f"{images} images"
     kind = f"{len(added)} studies" if len(added) > 1 else first.name
-    what = f"{kind} · {TASKS[first.task].title} · {images} image(s)"
+    what = f"{kind} · {TASKS[first.task].title} · {pictures}"
     if not any(added):
         return {"File": outcome.name, "Result": "Already stored", "What": what, "study": first.id}
     known = f" · {added.count(False)} already stored" if not all(added) else ""
@@ -47,12 +48,17 @@ def store_outcome(outcome: Outcome) -> dict[str, str]:
 def take(files: Sequence, task: str) -> list[dict[str, str]]:
     """Read and store the files one after the other, with progress; repeating it after a stop stores nothing twice."""
     bar = st.progress(0.0, text="Reading …")
-    secret = settings.installation_secret()
-    outcomes = read_uploads(((file.name, file.getvalue()) for file in files), task=task, secret=secret)
+
+    def contents() -> Iterator[tuple[str, bytes]]:
+        for number, file in enumerate(files):
+            bar.progress(0.5 * number / len(files), text=f"Reading {number + 1} of {len(files)}: {file.name}")
+            yield file.name, file.getvalue()
+
+    outcomes = read_uploads(contents(), task=task, secret=settings.installation_secret())
     rows = []
     for number, outcome in enumerate(outcomes, start=1):
-        bar.progress(number / len(outcomes), text=f"Storing {number} of {len(outcomes)}: {outcome.name}")
         rows.append(store_outcome(outcome))
+        bar.progress(0.5 + 0.5 * number / len(outcomes), text=f"Stored {number} of {len(outcomes)}: {outcome.name}")
     bar.empty()
     return rows
 
@@ -60,7 +66,9 @@ def take(files: Sequence, task: str) -> list[dict[str, str]]:
 def results(rows: list[dict[str, str]]) -> None:
     table = pd.DataFrame(rows)
     stored, refused = (table["Result"] == "Stored").sum(), (table["Result"] == "Refused").sum()
-    st.markdown(f"**{len(table)} file(s)**: {stored} stored, {refused} refused. Click a stored file to read it.")
+    st.markdown(
+        f"**{len(table)} {'file' if len(table) == 1 else 'files'}**: {stored} stored, {refused} refused. Click a stored file to read it."
+    )
     event = st.dataframe(
         table.assign(Result=table["Result"].map(lambda r: [r])), hide_index=True, on_select="rerun",
         selection_mode="single-row", key=f"upload_table:{st.session_state[ROUND]}", alt="What each file became",

@@ -236,6 +236,13 @@ def test_upload_stores_once_and_says_the_second_time_that_it_is_there(store):
         assert studies.count_studies(session) == 1
 
 
+def huge_png():
+    """30,000 × 30,000 black pixels in a few kilobytes."""
+    out = io.BytesIO()
+    Pillow.new("1", (30_000, 30_000)).save(out, "PNG")
+    return out.getvalue()
+
+
 def with_objects():
     """An NPZ that holds pickled objects."""
     out = io.BytesIO()
@@ -251,6 +258,7 @@ def with_objects():
         ("nested.zip", in_zip("inner.zip", in_zip("a.png", png()))),
         ("objects.npz", with_objects()),
         ("empty.png", b""),
+        ("huge.png", huge_png()),
     ],
 )
 def test_wrong_files_get_one_sentence_and_nothing_is_stored(store, name, data):
