@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from skimage.feature import graycomatrix
 
 from core.features.family import Family, grey_levels, stretched
 
 LEVELS = 32  # fewer than the picture has, so that a small region still fills its matrix
 DISTANCES = (1, 2, 4)  # pixels
-ANGLES = (0, 45, 90, 135)  # degrees, as scikit-image turns: 0 looks right, 90 looks down
+ANGLES = (0, 45, 90, 135)  # degrees: 0 looks right, 45 to the lower right, 90 down
 _PROPERTIES = ("contrast", "dissimilarity", "homogeneity", "asm", "energy", "correlation", "entropy")
 
 
-def offset(distance: int, angle: int) -> tuple[int, int]:
-    """Rows and columns from a pixel to its partner; diagonals are rounded to whole pixels as scikit-image does."""
-    turn = np.deg2rad(angle)
-    return round(float(np.sin(turn)) * distance), round(float(np.cos(turn)) * distance)
+def matrices(
+    levels: np.ndarray, distances: Sequence[int] = DISTANCES, angles: Sequence[int] = ANGLES, n: int = LEVELS
+) -> np.ndarray:
+    """Shares (distances, angles, n, n) float64 of pairs (level here, level there), counted in both directions.
 
-
-def matrix(levels: np.ndarray, rows: int, columns: int, n: int = LEVELS) -> np.ndarray:
-    """Shares (n, n) float64 of pairs (level here, level at that offset), counted in both directions; sum 1 or all 0.
-
-    `levels` is (H, W) with values below `n`. Haralick, Shanmugam & Dinstein, IEEE Trans. SMC 3 (1973) 610–621.
+    `levels` is uint8 (H, W) with values below `n`. Each matrix has sum 1, or 0 where the picture is no larger than the distance.
+    Haralick, Shanmugam & Dinstein, IEEE Trans. SMC 3 (1973) 610–621.
     """
-    h, w = levels.shape
-    if abs(rows) >= h or abs(columns) >= w:
-        return np.zeros((n, n))
-    here = levels[max(0, -rows) : h - max(0, rows), max(0, -columns) : w - max(0, columns)]
-    there = levels[max(0, rows) : h - max(0, -rows), max(0, columns) : w - max(0, -columns)]
-    pairs = here.astype(np.intp) * n + there
-    counts = np.bincount(pairs.ravel(), minlength=n * n).reshape(n, n)
-    return (counts + counts.T) / (2 * pairs.size)
-
-
-def matrices(grey: np.ndarray) -> np.ndarray:
-    """The matrices of all distances and angles, (distances, angles, levels, levels), of grey (H, W) in [0, 1]."""
-    levels = grey_levels(grey, LEVELS)
-    return np.array([[matrix(levels, *offset(d, a)) for a in ANGLES] for d in DISTANCES])
+    p = graycomatrix(levels, distances, np.deg2rad(angles), levels=n, symmetric=True, normed=True)
+    return np.ascontiguousarray(p.transpose(2, 3, 0, 1))
 
 
 def properties(p: np.ndarray) -> dict[str, np.ndarray]:
@@ -67,7 +55,7 @@ def properties(p: np.ndarray) -> dict[str, np.ndarray]:
 
 def values(grey: np.ndarray) -> dict[str, float]:
     """Seven properties for three distances and four angles; NaN where the picture is no larger than the distance."""
-    p = matrices(grey)
+    p = matrices(grey_levels(grey, LEVELS))
     empty = p.sum(axis=(2, 3)) == 0
     found = {name: np.where(empty, np.nan, value) for name, value in properties(p).items()}
     return {
@@ -80,7 +68,7 @@ def values(grey: np.ndarray) -> dict[str, float]:
 
 def horizontal_matrix(grey: np.ndarray) -> np.ndarray:
     """The matrix (32, 32) for one pixel to the right: the share of neighbouring pairs of each two levels."""
-    return matrix(grey_levels(grey, LEVELS), 0, 1)
+    return matrices(grey_levels(grey, LEVELS), (1,), (0,))[0, 0]
 
 
 def pictures(grey: np.ndarray) -> dict[str, np.ndarray]:
@@ -93,8 +81,7 @@ def haralick(grey: np.ndarray) -> dict[str, float]:
 
     f7, sum variance, is about the sum average f6 (the paper's own formula says f8, a well-known slip). Undefined numbers are NaN.
     """
-    levels = grey_levels(grey, LEVELS)
-    rows = [_haralick(matrix(levels, *offset(1, angle))) for angle in ANGLES]
+    rows = [_haralick(p) for p in matrices(grey_levels(grey, LEVELS), (1,))[0]]
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 

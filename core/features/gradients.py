@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from scipy import ndimage
 from skimage.feature import hog
@@ -70,12 +72,15 @@ def hog_values(grey: np.ndarray) -> dict[str, float]:
     Dalal & Triggs, CVPR 2005; normalised per block by L2-Hys.
     """
     small = resize(grey, (HOG_EDGE, HOG_EDGE), order=1, anti_aliasing=True)
-    blocks = hog(
-        small, orientations=HOG_ORIENTATIONS, pixels_per_cell=(HOG_CELL, HOG_CELL), cells_per_block=(2, 2),
-        feature_vector=False,
-    )  # fmt: skip
-    step = 180 // HOG_ORIENTATIONS
-    return {f"block{r}{c}.cell{i}{j}.{o * step:03}": float(value) for (r, c, i, j, o), value in np.ndenumerate(blocks)}
+    vector = hog(small, HOG_ORIENTATIONS, pixels_per_cell=(HOG_CELL, HOG_CELL), cells_per_block=(2, 2))
+    return dict(zip(_hog_names(), vector.tolist(), strict=True))
+
+
+@cache
+def _hog_names() -> tuple[str, ...]:
+    blocks, step = HOG_EDGE // HOG_CELL - 1, 180 // HOG_ORIENTATIONS
+    shape = (blocks, blocks, 2, 2, HOG_ORIENTATIONS)
+    return tuple(f"block{r}{c}.cell{i}{j}.{o * step:03}" for r, c, i, j, o in np.ndindex(shape))
 
 
 def hog_pictures(grey: np.ndarray) -> dict[str, np.ndarray]:
