@@ -66,9 +66,8 @@ def take(files: Sequence, task: str) -> list[dict[str, str]]:
 def results(rows: list[dict[str, str]]) -> None:
     table = pd.DataFrame(rows)
     stored, refused = (table["Result"] == "Stored").sum(), (table["Result"] == "Refused").sum()
-    st.markdown(
-        f"**{len(table)} {'file' if len(table) == 1 else 'files'}**: {stored} stored, {refused} refused. Click a stored file to read it."
-    )
+    count = "1 file" if len(table) == 1 else f"{len(table)} files"
+    st.markdown(f"**{count}**: {stored} stored, {refused} refused. Click a stored file to read it.")
     event = st.dataframe(
         table.assign(Result=table["Result"].map(lambda r: [r])), hide_index=True, on_select="rerun",
         selection_mode="single-row", key=f"upload_table:{st.session_state[ROUND]}", alt="What each file became",

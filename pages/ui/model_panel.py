@@ -75,7 +75,7 @@ def _result(model: Model, prediction: Prediction) -> None:
             f"- Model **{model.name}**, {model.architecture}, version `{model.version[:16]}`\n"
             f"- Preprocessing: stretched to {size[0]} × {size[1]}, {prediction.preprocessing['channels']} channel(s), "
             f"mean {_short(prediction.preprocessing['mean'])}, std {_short(prediction.preprocessing['std'])}\n"
-            f"- {len(prediction.per_image)} image(s); the study's probabilities are their mean\n"
+            f"- Images scored: {len(prediction.per_image)}; the study's probabilities are their mean\n"
             f"- Device: {prediction.device}\n"
             f"- Libraries: {', '.join(f'{k} {v}' for k, v in prediction.versions.items())}"
         )
