@@ -43,11 +43,11 @@ def show(case: Case, view: ModelView) -> Shown | None:
             label_visibility="collapsed", width=170, format_func=lambda c: f"of {c.replace('_', ' ')}",
         )  # fmt: skip
         index = int(prediction.per_image[:, classes.index(target)].argmax())
-        if len(view.study.images) > 1:
+        if len(case.study.images) > 1:
             index = st.number_input(
-                "Image", 1, len(view.study.images), index + 1, key=case.key("map_image"), width=110, help="of image number"
+                "Image", 1, len(case.study.images), index + 1, key=case.key("map_image"), width=110, help="of image number"
             ) - 1  # fmt: skip
-    image = view.study.images[index]
+    image = resources.study_pixels(case.study.id).images[index]
     heatmap = _wait(resources.heatmap_job(image, view.model.version, Request(method=method, target_class=target)))
     if heatmap is None:
         return None

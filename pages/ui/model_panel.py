@@ -6,18 +6,17 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from core.records import Model, OperatingPoint, Prediction, Refused, Study
+from core.records import Model, OperatingPoint, Prediction, Refused
 from db import engine as store
-from db import models, studies
+from db import models
 from pages.ui import resources
 from pages.ui.case import Case
 
 
 @dataclass(frozen=True)
 class ModelView:
-    """What the panel shows: the study, the model and its stored prediction."""
+    """What the panel shows: the model and its stored prediction."""
 
-    study: Study
     model: Model
     prediction_id: int
     prediction: Prediction
@@ -33,22 +32,13 @@ def show(case: Case) -> ModelView | None:
             )
             return None
         try:
-            study = _load(case.study.id)
             with st.spinner("Predicting …", show_time=False):
-                prediction_id, prediction = resources.stored_prediction(study, model.version, case.reviewer)
+                prediction_id, prediction = resources.stored_prediction(case.study.id, model.version, case.reviewer)
         except Refused as reason:
             st.warning(str(reason), icon=":material/block:")
             return None
         _result(model, prediction)
-    return ModelView(study, model, prediction_id, prediction)
-
-
-def _load(study_id: str) -> Study:
-    with store.read() as session:
-        study = studies.get_study(session, study_id)
-    if study is None:
-        raise Refused("This study is no longer in the store.")
-    return study
+    return ModelView(model, prediction_id, prediction)
 
 
 def _choose_model(case: Case) -> Model | None:

@@ -12,9 +12,9 @@ from core import settings
 from core.checkpoint import load_checkpoint
 from core.explain import Request, explain, load_heatmap, save_heatmap
 from core.predict import Engine, predict_study
-from core.records import Heatmap, Image, Prediction, Study
+from core.records import Heatmap, Image, Prediction, Refused, Study
 from db import engine as store
-from db import models, predictions
+from db import models, predictions, studies
 
 
 @st.cache_resource(show_spinner=False)
@@ -29,13 +29,26 @@ def _slow_threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=2, thread_name_prefix="heatmap")
 
 
-def stored_prediction(study: Study, version: str, user: str) -> tuple[int, Prediction]:
+@st.cache_resource(max_entries=2, ttl=600, show_spinner=False)
+def study_pixels(study_id: str) -> Study:
+    """A stored study with its pixels. The id is a content hash, so what is cached under it can never be out of date.
+
+    Two at most: unpacking a mammogram costs a tenth of a second, which a rerun must not pay, and a large study much memory.
+    """
+    with store.read() as session:
+        study = studies.get_study(session, study_id)
+    if study is None:
+        raise Refused("This study is no longer in the store.")
+    return study
+
+
+def stored_prediction(study_id: str, version: str, user: str) -> tuple[int, Prediction]:
     """The stored prediction of this model for this study with its id, made and stored first if there is none."""
     with store.read() as session:
-        found = predictions.get_prediction(session, study.id, version)
+        found = predictions.get_prediction(session, study_id, version)
     if found:
         return found
-    prediction = predict_study(engine(), version, study)
+    prediction = predict_study(engine(), version, study_pixels(study_id))
     with store.write() as session:
         return predictions.add_prediction(session, prediction, requested_by=user), prediction
 
