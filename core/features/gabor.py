@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from functools import cache
+from itertools import product
 
 import numpy as np
 from scipy import fft
@@ -19,8 +22,8 @@ def _kernel(wavelength: int, direction: int) -> np.ndarray:
     return gabor_kernel(1 / wavelength, theta=np.deg2rad(direction)).astype(np.complex64)
 
 
-def responses(grey: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
-    """Magnitude (H, W) float32 of the response to each (wavelength, direction); the border is reflected.
+def responses(grey: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+    """(wavelength, direction, magnitude of the response (H, W) float32), one after the other; the border is reflected.
 
     Equal to scikit-image's `gabor` (one octave of bandwidth), but by one Fourier transform of the picture for all filters. The
     picture's mean is taken out first, since even Gabor kernels do not quite sum to 0.
@@ -29,35 +32,33 @@ def responses(grey: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
     centred = grey - grey.mean(dtype=np.float64).astype(np.float32)
     padded = np.pad(centred, margin, mode="symmetric")
     h, w = grey.shape
-    # Long enough that what wraps around stays inside the margin, which is cut away.
+    # What wraps around stays inside the margin, which is cut away.
     size = tuple(fft.next_fast_len(n) for n in padded.shape)
     spectrum = fft.fft2(padded, size)
-    found = {}
-    for wavelength in WAVELENGTHS:
-        for direction in DIRECTIONS:
-            kernel = _kernel(wavelength, direction)
-            top, left = (n // 2 for n in kernel.shape)
-            answer = fft.ifft2(spectrum * fft.fft2(kernel, size))
-            found[wavelength, direction] = np.abs(
-                answer[margin + top : margin + top + h, margin + left : margin + left + w]
-            )
-    return found
+    for wavelength, direction in product(WAVELENGTHS, DIRECTIONS):
+        kernel = _kernel(wavelength, direction)
+        top, left = (margin + n // 2 for n in kernel.shape)
+        answer = fft.ifft2(spectrum * fft.fft2(kernel, size))
+        yield wavelength, direction, np.abs(answer[top : top + h, left : left + w])
 
 
 def values(grey: np.ndarray) -> dict[str, float]:
     """Mean and standard deviation of each response, and its energy, the mean square."""
     found = {}
-    for (wavelength, direction), response in responses(grey).items():
+    for wavelength, direction, response in responses(grey):
         name = f"w{wavelength:02}.a{direction:03}"
-        x = response.astype(np.float64)
-        found |= {f"mean.{name}": x.mean(), f"sd.{name}": x.std(), f"energy.{name}": (x * x).mean()}
-    return {name: float(value) for name, value in found.items()}
+        mean = float(response.mean(dtype=np.float64))
+        energy = float(np.square(response).mean(dtype=np.float64))
+        found |= {f"mean.{name}": mean, f"sd.{name}": math.sqrt(max(0.0, energy - mean**2)), f"energy.{name}": energy}
+    return found
 
 
 def pictures(grey: np.ndarray) -> dict[str, np.ndarray]:
     """The strongest direction's response for each wavelength."""
-    found = responses(grey)
-    return {f"Wavelength {w} pixels": stretched(np.max([found[w, d] for d in DIRECTIONS], axis=0)) for w in WAVELENGTHS}
+    strongest: dict[int, np.ndarray] = {}
+    for wavelength, _, response in responses(grey):
+        strongest[wavelength] = np.maximum(strongest.get(wavelength, 0), response)
+    return {f"Wavelength {wavelength} pixels": stretched(found) for wavelength, found in strongest.items()}
 
 
 FAMILY = Family(

@@ -190,7 +190,7 @@ def test_gabor_responses_are_scikit_images():
     """Every wavelength and direction, with the mean taken out, up to float32 rounding."""
     grey = picture(8, (40, 52))
     centred = grey - grey.mean()
-    for (wavelength, direction), response in responses(grey).items():
+    for wavelength, direction, response in responses(grey):
         real, imaginary = gabor(centred, 1 / wavelength, theta=np.deg2rad(direction), mode="reflect")
         np.testing.assert_allclose(response, np.hypot(real, imaginary), atol=2e-5)
 
