@@ -70,6 +70,8 @@ def flat_map(features: np.ndarray, method: str = "PCA") -> tuple[np.ndarray, str
     """
     from sklearn.decomposition import PCA  # 0.9 s to import
 
+    if len(features) < 2:
+        return np.zeros((len(features), 2)), "One case has no map."
     spread = features.std(axis=0)
     scaled = (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1)
     if method == "UMAP":
