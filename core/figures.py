@@ -61,7 +61,7 @@ def roc_figure(curve: RocCurve, auc: Estimate, point: tuple[float, float, str] |
     reason.
     """
     drawn = thin(curve, 400)
-    figure = _figure(f"ROC curve, n = {n:,}")
+    figure = titled(f"ROC curve, n = {n:,}")
     chance = {"color": GREY, "dash": "dot", "width": 1}
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", name="Chance", line=chance, hoverinfo="skip")
     if len(drawn.fpr):
@@ -76,7 +76,7 @@ def roc_figure(curve: RocCurve, auc: Estimate, point: tuple[float, float, str] |
             x=[x], y=[y], mode="markers", name=label, marker={"color": VERMILLION, "size": 11},
             hovertemplate=f"{label}<br>sensitivity %{{y:.3f}}<br>1 − specificity %{{x:.3f}}<extra></extra>",
         )  # fmt: skip
-    _note(figure, f"AUC {estimate_text(auc)}", x=0.98, y=0.04, anchor="right")
+    note(figure, f"AUC {estimate_text(auc)}", x=0.98, y=0.04, anchor="right")
     # A little room beyond 0 and 1, or the line along the frame is half cut off.
     figure.update_xaxes(title="1 − specificity", range=[-0.01, 1.01], constrain="domain")
     figure.update_yaxes(title="Sensitivity", range=[-0.01, 1.01], scaleanchor="x", constrain="domain")
@@ -92,7 +92,7 @@ def history_figure(history: Sequence[Mapping[str, float]], metric: str = "loss")
     """
     name = "AUC" if metric == "auc" else metric.replace("_", " ")
     title = name[0].upper() + name[1:]
-    figure = _figure(f"{title}, n = {len(history):,} epochs")
+    figure = titled(f"{title}, n = {len(history):,} epochs")
     for side, label, colour in (("train", "Training", GREY), ("val", "Validation", BLUE)):
         if points := _series(history, f"{side}_{metric}"):
             figure.add_scatter(
@@ -108,7 +108,7 @@ def history_figure(history: Sequence[Mapping[str, float]], metric: str = "loss")
             hovertemplate=f"epoch %{{x}}<br>{word.lower()} validation {name} %{{y:.4f}}<extra></extra>",
         )  # fmt: skip
     if not figure.data:
-        _note(figure, f"No {name} was recorded", x=0.5, y=0.5, anchor="center")
+        note(figure, f"No {name} was recorded", x=0.5, y=0.5, anchor="center")
     figure.update_xaxes(title="Epoch", visible=bool(figure.data))
     figure.update_yaxes(title=title, visible=bool(figure.data))
     return figure.update_layout(height=360)
@@ -127,7 +127,7 @@ def _table_figure(matrix: np.ndarray, classes: Sequence[str], title: str, axes: 
         [[names[i], names[j], f"{counts[i, j]:,} of {rows[i]:,} cases ({shares[i, j]})"] for j in places]
         for i in places
     ]
-    figure = _figure(f"{title}, n = {counts.sum():,}")
+    figure = titled(f"{title}, n = {counts.sum():,}")
     figure.add_heatmap(
         x=places, y=places, z=percent, zmin=0, zmax=100, colorscale=BLUES, showscale=False, xgap=2, ygap=2, customdata=hover,
         hovertemplate=f"{axes[0]}: %{{customdata[0]}}<br>{axes[1]}: %{{customdata[1]}}<br>%{{customdata[2]}}<extra></extra>",
@@ -145,14 +145,15 @@ def _table_figure(matrix: np.ndarray, classes: Sequence[str], title: str, axes: 
     return figure.update_layout(height=max(360, 140 + 56 * len(classes)))
 
 
-def _figure(title: str) -> go.Figure:
+def titled(title: str) -> go.Figure:
+    """An empty figure of the house: title on the left, legend below it, transparent."""
     return go.Figure().update_layout(
         title={"text": title, "x": 0, "y": 0.98, "yanchor": "top"}, paper_bgcolor=_CLEAR, plot_bgcolor=_CLEAR,
         margin={"l": 10, "r": 24, "t": 72, "b": 10}, legend={"orientation": "h", "y": 1, "yanchor": "bottom"},
     )  # fmt: skip
 
 
-def _note(figure: go.Figure, text: str, *, x: float, y: float, anchor: str) -> None:
+def note(figure: go.Figure, text: str, *, x: float, y: float, anchor: str) -> None:
     """Text inside the plot, at a place given in shares of its width and height."""
     figure.add_annotation(text=text, x=x, y=y, xref="x domain", yref="y domain", xanchor=anchor, showarrow=False)
 

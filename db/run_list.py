@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import ColumnElement, Text, cast, func, select
+from sqlalchemy import ColumnElement, Text, cast, func, or_, select
 from sqlalchemy.orm import Session
 
 from core.records import Refused
@@ -22,7 +23,8 @@ MOST_TAGS, LONGEST_TAG, LONGEST_NOTES = 20, 40, 4000
 class RunQuery:
     """Which runs. Empty strings mean any; `search` looks in model, dataset, tags, notes and the beginning of the id.
 
-    `since` and `until` are days (YYYY-MM-DD, UTC), both included. Archived runs are left out unless `archived`.
+    `since` and `until` are days (YYYY-MM-DD, UTC), both included. Archived runs are left out unless `archived`. `ids` are
+    whole run ids, any where empty.
     """
 
     search: str = ""
@@ -34,6 +36,7 @@ class RunQuery:
     since: str = ""
     until: str = ""
     archived: bool = False
+    ids: tuple[str, ...] = ()
     limit: int = 50
     offset: int = 0
 
@@ -87,6 +90,25 @@ def name_runs(session: Session, limit: int = 200) -> pd.DataFrame:
     return frame(session, newest.order_by(RunRow.number.desc()).limit(limit))
 
 
+def resolve(session: Session, beginnings: Sequence[str]) -> list[str]:
+    """The run ids that begin so, in the order given, for short links; each once.
+
+    `Refused` where a beginning fits no run or several.
+    """
+    wanted = list(dict.fromkeys(text.strip() for text in beginnings if text.strip()))
+    fits = [RunRow.id.startswith(text, autoescape=True) for text in wanted]
+    known = list(session.scalars(select(RunRow.id).where(or_(*fits)))) if fits else []
+    found = []
+    for text in wanted:
+        ids = [text] if text in known else [run_id for run_id in known if run_id.startswith(text)]
+        if len(ids) != 1:
+            raise Refused(
+                f"{'Several evaluation runs begin' if ids else 'There is no evaluation run that begins'} with '{text[:64]}'."
+            )
+        found += ids
+    return list(dict.fromkeys(found))
+
+
 def run_choices(session: Session) -> dict[str, list[str]]:
     """What the runs can be filtered by, sorted: `task`, `model_name`, `dataset` and `tag`, archived runs included."""
     columns = {"task": RunRow.task, "model_name": RunRow.model_name, "dataset": RunRow.dataset}
@@ -134,6 +156,8 @@ def _filters(query: RunQuery) -> list[ColumnElement[bool]]:
     tags = cast(RunMarkRow.tags, Text)
     if not query.archived:
         filters.append(func.coalesce(RunMarkRow.archived, False).is_(False))
+    if query.ids:
+        filters.append(RunRow.id.in_(query.ids))
     if query.tag:
         filters.append(tags.contains(json.dumps(query.tag, ensure_ascii=False), autoescape=True))
     if query.since:

@@ -21,11 +21,15 @@ from db.tables import ImageRow, RunCasesRow, RunRow
 
 @dataclass(frozen=True)
 class RunScores:
-    """Labels (N,) int64 and probabilities (N, C) float64 of a run; `cases` is equal for runs of the same cases in order."""
+    """Labels (N,) int64 and probabilities (N, C) float64 of a run; `cases` is equal for runs of the same cases in order.
+
+    `threshold` is that of the stored operating point, or None.
+    """
 
     labels: np.ndarray
     probabilities: np.ndarray
     cases: str
+    threshold: float | None
 
 
 def add_run(session: Session, run: EvaluationRun, details: CaseDetails | None = None) -> bool:
@@ -92,10 +96,10 @@ def get_scores(session: Session, run_id: str) -> RunScores:
 
     `Refused` when there is no run of that id.
     """
-    blob = session.scalar(select(RunRow.predictions).where(RunRow.id == run_id))
-    if blob is None:
+    row = session.execute(select(RunRow.predictions, RunRow.operating_point).where(RunRow.id == run_id)).one_or_none()
+    if row is None:
         raise Refused(f"There is no evaluation run '{run_id}'.")
-    file = pq.ParquetFile(io.BytesIO(blob))
+    file = pq.ParquetFile(io.BytesIO(row.predictions))
     table = file.read(columns=[name for name in file.schema_arrow.names if name != "patient_id"])
     count = len(table.column_names) - 2
     digest = hashlib.sha256()
@@ -105,6 +109,7 @@ def get_scores(session: Session, run_id: str) -> RunScores:
         labels=table["label"].to_numpy().astype(np.int64),
         probabilities=np.column_stack([table[f"p{i}"].to_numpy() for i in range(count)]),
         cases=digest.hexdigest(),
+        threshold=row.operating_point["threshold"] if row.operating_point else None,
     )
 
 

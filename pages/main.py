@@ -24,7 +24,9 @@ def navigation(user: User) -> st.navigation:
         st.Page(HERE / "review.py", title="Review", icon=":material/radiology:"),
         st.Page(HERE / "upload.py", title="Upload", icon=":material/upload_file:"),
         st.Page(HERE / "agreement.py", title="Agreement", icon=":material/handshake:"),
+        st.Page(HERE / "runs.py", title="Runs", icon=":material/table_rows:"),
         st.Page(HERE / "performance.py", title="Performance", icon=":material/monitoring:"),
+        st.Page(HERE / "comparison.py", title="Comparison", icon=":material/compare_arrows:"),
         st.Page(HERE / "models.py", title="Models", icon=":material/deployed_code:"),
         st.Page(HERE / "datasets.py", title="Datasets", icon=":material/dataset:", visibility=for_leads),
     ]

@@ -1,123 +1,107 @@
-"""Performance: one evaluation run, every number with its n and interval."""
+"""Performance: one evaluation run, every number with its n and interval, live over the threshold, down to its cases."""
 
 from __future__ import annotations
 
-import pandas as pd
 import streamlit as st
 
-from core import figures
-from core.records import EvaluationRun
-from core.statistics.discrimination import confusion_matrix, predicted_class, roc_curve
+from core.report import run_report
 from core.tasks import TASKS
 from db import engine as store
-from db import run_list, runs
-from pages.ui import identity, messages
+from db import run_list
+from pages.ui import (
+    identity,
+    messages,
+    performance_cases,
+    performance_checklist,
+    performance_details,
+    performance_overview,
+    run_data,
+)
+from pages.ui.charts import format_choice
+from pages.ui.run_data import RunData
 
-HEADLINE = ("auc", "accuracy", "sensitivity", "specificity")
-TITLES = {"auc": "AUC", "ppv": "PPV", "npv": "NPV", "f1": "F1", "brier": "Brier score", "log_loss": "Log loss"}
+SECTIONS = {
+    "overview": "Overview", "cases": "Cases", "suspects": "Label noise", "calibration": "Calibration", "classes": "Classes",
+    "subgroups": "Subgroups", "training": "Training", "checklist": "Checklist", "provenance": "Provenance",
+}  # fmt: skip
+WITH_PICTURES = ("cases", "suspects")  # they show reference standards: a reader who saw them would not read blind
 
 
-def title_of(name: str) -> str:
-    return TITLES.get(name, name.replace("_", " ").capitalize())
-
-
-def choose() -> EvaluationRun | None:
-    with store.read() as db_session:
-        listed = run_list.name_runs(db_session)
-    if listed.empty:
+def choose() -> str | None:
+    with store.read() as session:
+        listed, wanted = run_list.name_runs(session), st.query_params.get("run", "")
+        linked = run_list.resolve(session, [wanted])[0] if wanted else ""
+    if listed.empty and not linked:
         return None
-    label = {
-        row.id: f"{row.model_name} · {TASKS[row.task].title} · {row.dataset} / {row.split} · n = {row.n} · {row.created_at[:16]}"
+    labels = {
+        row.id: f"{row.model_name} · {TASKS[row.task].title} · {row.dataset} / {row.split} · n = {row.n:,} · {row.created_at[:16]}"
         for row in listed.itertuples()
     }
-    wanted = st.query_params.get("run")
-    ids = list(label)
+    if linked and linked not in labels:  # archived, or older than the list is long
+        labels = {linked: f"Run {linked[:12]}"} | labels
+    ids = list(labels)
     chosen = st.selectbox(
-        "Evaluation run", ids, index=ids.index(wanted) if wanted in label else 0, format_func=label.get
-    )
-    st.query_params["run"] = chosen
-    with store.read() as db_session:
-        return runs.get_run(db_session, chosen)
+        "Evaluation run", ids, index=ids.index(linked) if linked else 0, format_func=labels.get, key=f"run:{linked}",
+        label_visibility="collapsed",
+    )  # fmt: skip
+    if chosen != linked:
+        st.query_params["run"] = chosen
+    return chosen
 
 
-def tiles(run: EvaluationRun) -> None:
-    shown = [name for name in HEADLINE if name in run.metrics] or list(run.metrics)[:4]
-    for column, name in zip(st.columns(len(shown)), shown, strict=True):
-        estimate = run.metrics[name]
-        with column, st.container(border=True):
-            st.metric(title_of(name), "undefined" if estimate.value is None else f"{estimate.value:.3f}")
-            st.caption(figures.estimate_text(estimate))
+def downloads(data: RunData) -> None:
+    run = data.run
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.page_link(
+            "comparison.py", label="Compare", icon=":material/compare_arrows:", query_params={"runs": run.id[:12]}
+        )
+        st.download_button(
+            "Report", lambda: run_report(run).encode(), f"tumortrace-run-{run.id[:12]}.html", "text/html",
+            icon=":material/description:", on_click="ignore", help="One printable page, HTML in a single file",
+        )  # fmt: skip
+        format_choice()
 
 
-def curves(run: EvaluationRun) -> None:
-    positive = TASKS[run.task].positive_index
-    threshold = run.operating_point.threshold if run.operating_point else None
-    predicted = predicted_class(run.probabilities, positive, threshold)
-    matrix = confusion_matrix(run.labels, predicted, len(run.classes))
-    left, right = st.columns(2)
-    with left:
-        st.plotly_chart(figures.confusion_figure(matrix, run.classes, "Confusion matrix"), key="confusion")
-    with right:
-        if positive is None:
-            st.info(
-                "One ROC curve needs a positive class; this task has none. The per-class numbers are in the table below."
+def show(data: RunData, *, lead: bool) -> None:
+    sections = [name for name in SECTIONS if lead or name not in WITH_PICTURES]
+    threshold = performance_overview.threshold_control(data)
+    section = st.segmented_control(
+        "Section", sections, default="overview", required=True, format_func=SECTIONS.get, key=performance_cases.SECTION,
+        bind="query-params", persist_state="page", label_visibility="collapsed",
+    )  # fmt: skip
+    if section == "overview":
+        performance_overview.show(data, threshold, cases_open=lead)
+        if not lead:
+            st.caption(
+                "Project leads can open the cases: pictures with their reference standard would unblind a reading."
             )
-            return
-        curve = roc_curve((run.labels == positive).astype(int), run.probabilities[:, positive])
-        point = None
-        sensitivity, specificity = run.metrics["sensitivity"].value, run.metrics["specificity"].value
-        if run.operating_point and sensitivity is not None and specificity is not None:
-            point = (
-                1 - specificity,
-                sensitivity,
-                f"{run.operating_point.name}, threshold {run.operating_point.threshold:.3f}",
-            )
-        st.plotly_chart(figures.roc_figure(curve, run.metrics["auc"], point, len(run.labels)), key="roc")
+    elif section == "cases":
+        performance_cases.show(data, threshold)
+    elif section == "suspects":
+        performance_cases.show_suspects(data)
+    elif section == "calibration":
+        performance_details.calibration(data, threshold)
+    elif section == "classes":
+        performance_details.classes(data, threshold)
+    elif section == "subgroups":
+        performance_details.subgroups(data, threshold)
+    elif section == "training":
+        performance_details.training(data)
+    elif section == "checklist":
+        performance_checklist.show(data)
+    else:
+        performance_details.provenance(data)
 
 
-def training(run: EvaluationRun) -> None:
-    st.subheader("Training")
-    if not run.history:
-        st.caption("This run's model came without its training history.")
-        return
-    for column, metric in zip(st.columns(2), ("loss", "accuracy"), strict=True):
-        column.plotly_chart(figures.history_figure(run.history, metric), key=f"history-{metric}")
-
-
-def details(run: EvaluationRun) -> None:
-    st.subheader("All numbers")
-    rows = [
-        {
-            "Metric": title_of(name),
-            "Value": e.value,
-            "Low": e.low,
-            "High": e.high,
-            "n": e.n,
-            "Method": e.reason or e.method,
-        }
-        for name, e in run.metrics.items()
-    ]
-    number = st.column_config.NumberColumn(format="%.4f")
-    st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=dict.fromkeys(("Value", "Low", "High"), number))
-    with st.expander("Where these numbers come from", icon=":material/account_tree:"):
-        st.json({"run": run.id, "model": run.model_version, **run.provenance}, expanded=1)
-
-
-identity.current_user()
-st.title("Performance")
-run = choose()
-if run is None:
+user = identity.current_user()
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.title("Performance", width="content")
+    chosen = choose()
+if chosen is None:
     messages.empty(
         "No evaluation runs yet", "Score a model with `python -m core evaluate`, then `python -m db ingest RUN_DIR`."
     )
 else:
-    if run.operating_point:
-        point = run.operating_point
-        st.caption(
-            f"Sensitivity, specificity and predictive values are at the operating point **{point.name}**, threshold "
-            f"{point.threshold:.3f}, chosen on {point.chosen_on}. Intervals are 95 %."
-        )
-    tiles(run)
-    curves(run)
-    training(run)
-    details(run)
+    data = run_data.load(chosen)
+    downloads(data)
+    show(data, lead=user.role == "lead")

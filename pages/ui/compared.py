@@ -1,0 +1,107 @@
+"""The runs of a comparison: which fit together, each one's part, and the differences to the baseline. Kept by run ids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core import settings
+from core.run_comparison import Scored, differences, places_in, score, why_not_comparable
+from core.statistics.paired import Difference
+from core.tasks import TASKS, Task
+from db import engine as store
+from db import run_list, runs
+from db.run_list import RunQuery
+from pages.ui import run_data
+from pages.ui.run_data import RunData
+
+KEPT = 128
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Comparable runs, the baseline first: `rows` of the list of runs in the same order as `names` and `parts`.
+
+    `refused` maps the name of a run that does not fit to the reason.
+    """
+
+    baseline: RunData
+    rows: pd.DataFrame
+    names: list[str]
+    parts: list[Scored]
+    refused: dict[str, str]
+
+    @property
+    def task(self) -> Task:
+        """Their task."""
+        return TASKS[self.baseline.run.task]
+
+    @property
+    def ids(self) -> list[str]:
+        """Their run ids, the baseline's first."""
+        return list(self.rows["id"])
+
+    def differences(self) -> list[dict[str, Difference]]:
+        """Of every run but the baseline, less the baseline."""
+        return [_difference(settings.database_url(), self.ids[0], other) for other in self.ids[1:]]
+
+
+def name_of(row: Any) -> str:
+    """A run's name where several runs of one model may stand side by side."""
+    return f"{row.model_name} · {row.id[:6]}"
+
+
+def gather(ids: list[str], baseline: str) -> Compared:
+    """The runs of those ids that can be compared with the baseline, which is one of them."""
+    with store.read() as session:
+        rows = run_list.list_runs(session, RunQuery(ids=tuple(ids), archived=True, limit=len(ids)))
+    rows = rows.set_index("id", drop=False).loc[[baseline, *(i for i in ids if i != baseline)]].reset_index(drop=True)
+    refused, kept, parts = {}, [], []
+    for place, row in enumerate(rows.itertuples()):
+        reason = why_not_comparable(rows.iloc[0], rows.iloc[place])
+        part = None if reason else _part(settings.database_url(), baseline, row.id)
+        if part is None:
+            refused[name_of(row)] = reason or "its cases or their reference standards are not the same"
+        else:
+            kept.append(place)
+            parts.append(part)
+    rows = rows.iloc[kept].reset_index(drop=True)
+    return Compared(run_data.load(baseline), rows, [name_of(row) for row in rows.itertuples()], parts, refused)
+
+
+@st.cache_resource(max_entries=KEPT, show_spinner=False)
+def _part(_url: str, baseline: str, run_id: str) -> Scored | None:
+    """The run's part with its cases in the baseline's order; None where they are not the same cases or labels."""
+    order, labels = _cases(_url, baseline)
+    with store.read() as session:
+        scores = runs.get_scores(session, run_id)
+    own_labels, probabilities = scores.labels, scores.probabilities
+    if scores.cases != order:
+        places = places_in(run_data.load(baseline).run.case_ids, run_data.load(run_id).run.case_ids)
+        if places is None:
+            return None
+        own_labels, probabilities = own_labels[places], probabilities[places]
+    if not np.array_equal(own_labels, labels):
+        return None
+    task = run_data.load(baseline).task
+    return score(own_labels, probabilities, task, scores.threshold)
+
+
+@st.cache_resource(max_entries=KEPT, show_spinner=False)
+def _cases(_url: str, run_id: str) -> tuple[str, np.ndarray]:
+    with store.read() as session:
+        scores = runs.get_scores(session, run_id)
+    return scores.cases, scores.labels
+
+
+@st.cache_resource(max_entries=64 * KEPT, show_spinner=False)
+def _difference(_url: str, baseline: str, other: str) -> dict[str, Difference]:
+    base, part = _part(_url, baseline, baseline), _part(_url, baseline, other)
+    assert base is not None
+    assert part is not None
+    data = run_data.load(baseline)
+    return differences(part, base, data.run.labels, data.task, data.patients)
