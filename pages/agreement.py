@@ -15,6 +15,7 @@ from db import engine as store
 from db import reviews
 from db.reviews import ReviewQuery
 from pages.ui import identity, messages
+from pages.ui.tables import CLICK, clicked_row
 
 PAGE = 25
 
@@ -59,7 +60,7 @@ def disagreements(query: ReviewQuery) -> None:
         )
     event = st.dataframe(
         rows.assign(created_at=rows["created_at"].str[:16].str.replace("T", " ")), hide_index=True, on_select="rerun",
-        selection_mode="single-row", key=f"agr_rows:{number}", alt="Disagreements",
+        selection_mode=CLICK, key=f"agr_rows:{number}", alt="Disagreements",
         column_order=["study", "reviewer", "label", "confidence", "model_name", "predicted", "comment", "created_at"],
         column_config={
             "study": "Study", "reviewer": "Reviewer", "label": "Reviewer says", "confidence": "Confidence",
@@ -67,8 +68,8 @@ def disagreements(query: ReviewQuery) -> None:
             "created_at": st.column_config.TextColumn("Saved (UTC)"),
         },
     )  # fmt: skip
-    if picked := event["selection"]["rows"]:
-        st.switch_page("review.py", query_params={"study": str(rows["study_id"].iloc[picked[0]])})
+    if (picked := clicked_row(event)) is not None:
+        st.switch_page("review.py", query_params={"study": str(rows["study_id"].iloc[picked])})
 
 
 def export(query: ReviewQuery) -> bytes:

@@ -13,6 +13,7 @@ from core.tasks import TASKS
 from db import engine as store
 from db import pixels, studies
 from pages.ui import identity, messages
+from pages.ui.tables import CLICK, clicked_row
 
 RESULTS, ROUND = "upload_results", "upload_round"
 KINDS = "PNG, JPEG, TIFF, DICOM, MedMNIST-style NPZ, or a ZIP of these"
@@ -66,11 +67,12 @@ def take(files: Sequence, task: str) -> list[dict[str, str]]:
 def results(rows: list[dict[str, str]]) -> None:
     table = pd.DataFrame(rows)
     stored, refused = (table["Result"] == "Stored").sum(), (table["Result"] == "Refused").sum()
+    known = f", {n} already there" if (n := (table["Result"] == "Already stored").sum()) else ""
     count = "1 file" if len(table) == 1 else f"{len(table)} files"
-    st.markdown(f"**{count}**: {stored} stored, {refused} refused. Click a stored file to read it.")
+    st.markdown(f"**{count}**: {stored} stored{known}, {refused} refused. Click a stored file to read it.")
     event = st.dataframe(
         table.assign(Result=table["Result"].map(lambda r: [r])), hide_index=True, on_select="rerun",
-        selection_mode="single-row", key=f"upload_table:{st.session_state[ROUND]}", alt="What each file became",
+        selection_mode=CLICK, key=f"upload_table:{st.session_state[ROUND]}", alt="What each file became",
         column_order=["File", "Result", "What"],
         column_config={
             "File": st.column_config.TextColumn(width="medium"),
@@ -81,7 +83,7 @@ def results(rows: list[dict[str, str]]) -> None:
             "What": st.column_config.TextColumn(width="large"),
         },
     )  # fmt: skip
-    if (picked := event["selection"]["rows"]) and (study := rows[picked[0]]["study"]):
+    if (picked := clicked_row(event)) is not None and (study := rows[picked]["study"]):
         st.switch_page("review.py", query_params={"study": study})
     for row in rows:
         if row["Result"] == "Refused":

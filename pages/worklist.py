@@ -12,6 +12,7 @@ from db import engine as store
 from db import studies
 from db.studies import WorklistQuery
 from pages.ui import identity, messages, session
+from pages.ui.tables import CLICK, clicked_row
 
 PAGE = 50
 STATUSES = {"unread": "Unread", "draft": "In progress", "flagged": "Flagged", "done": "Done"}
@@ -65,11 +66,11 @@ def table(rows: pd.DataFrame, key: str) -> str | None:
         ),
     }
     event = st.dataframe(
-        shown, hide_index=True, height=min(640, 38 + 35 * len(shown)), on_select="rerun", selection_mode="single-row",
+        shown, hide_index=True, height=min(640, 38 + 35 * len(shown)), on_select="rerun", selection_mode=CLICK,
         column_order=list(config), column_config=config, key=key, alt="Worklist",
     )  # fmt: skip
-    picked = event["selection"]["rows"]
-    return str(rows["id"].iloc[picked[0]]) if picked else None
+    picked = clicked_row(event)
+    return None if picked is None else str(rows["id"].iloc[picked])
 
 
 def show(query: WorklistQuery, counts: dict[str, int]) -> None:

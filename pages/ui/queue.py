@@ -9,6 +9,7 @@ import streamlit as st
 from db import engine as store
 from db import studies
 from db.studies import WorklistQuery
+from pages.ui.tables import CLICK, clicked_row
 
 STATUSES = {"unread": "Unread", "draft": "Begun", "flagged": "Flagged", "done": "Done"}
 ROWS = 60
@@ -30,12 +31,12 @@ def show(query: WorklistQuery, study_id: str) -> None:
     st.session_state[key] = {"selection": {"rows": here, "columns": [], "cells": []}}
 
     def pick() -> None:
-        if picked := st.session_state[key]["selection"]["rows"]:
-            st.query_params["study"] = str(rows["id"].iloc[picked[0]])
+        if (picked := clicked_row(st.session_state[key])) is not None:
+            st.query_params["study"] = str(rows["id"].iloc[picked])
 
     st.dataframe(
         rows.assign(status=rows["status"].map(lambda s: [STATUSES[s]])), hide_index=True, height=560, row_height=31,
-        key=key, on_select=pick, selection_mode="single-row", alt="Worklist", column_order=["name", "status"],
+        key=key, on_select=pick, selection_mode=["single-row", CLICK], alt="Worklist", column_order=["name", "status"],
         column_config={
             "name": st.column_config.TextColumn("Study"),
             "status": st.column_config.MultiselectColumn(

@@ -232,7 +232,7 @@ def test_upload_stores_once_and_says_the_second_time_that_it_is_there(store):
     first = upload("breast-mri", lesion_dot_png=png())
     assert "1 stored, 0 refused" in said(first)
     again = upload("breast-mri", other_dot_png=png())
-    assert "0 stored, 0 refused" in said(again)
+    assert "0 stored, 1 already there, 0 refused" in said(again)
     with engine.read() as session:
         assert studies.count_studies(session) == 1
 
