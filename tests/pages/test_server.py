@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 import numpy as np
@@ -49,7 +50,8 @@ def ask(target, method="GET", headers=None, body=b"", kind="http"):
     async def send(message):
         sent.append(message)
 
-    asyncio.run(APP(scope, receive, send))
+    with ThreadPoolExecutor(1) as thread:  # a browser test's event loop may be running in this one
+        thread.submit(asyncio.run, APP(scope, receive, send)).result()
     start = sent[0]
     text = b"".join(m.get("body", b"") for m in sent)
     return start.get("status", start["type"]), {k.decode(): v.decode() for k, v in start.get("headers", [])}, text
