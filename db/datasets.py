@@ -39,15 +39,12 @@ def add_dataset(session: Session, entry: DatasetEntry, *, actor: str = "system")
     same_name = session.scalar(select(DatasetRow).where(DatasetRow.name == name))
     if same_name is not None and same_name is not row:
         raise Refused(f"There is already a dataset called '{name}'; choose another name.")
-    new = row is None
+    fingerprint, new = checked_hash(entry.fingerprint), row is None
     if row is None:
         row = DatasetRow(path=entry.path, task=entry.task)
         session.add(row)
-    row.name, row.fingerprint, row.counts = (
-        name,
-        checked_hash(entry.fingerprint),
-        {k: dict(v) for k, v in entry.counts.items()},
-    )
+    row.name, row.fingerprint = name, fingerprint
+    row.counts = {split: dict(classes) for split, classes in entry.counts.items()}
     row.created_at = entry.created_at or utc_now()
     session.flush()
     details = {"name": name, "task": entry.task, "fingerprint": entry.fingerprint}

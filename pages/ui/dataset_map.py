@@ -15,7 +15,7 @@ from db.users import User
 from pages.ui import dataset_data as data
 from pages.ui import identity, jobs
 from pages.ui.dataset_data import Opened
-from pages.ui.dataset_pictures import PAGE, captions, thumbnail
+from pages.ui.dataset_pictures import PAGE, captions, row_of, thumbnail
 
 
 def show(shown: Opened, user: User) -> None:
@@ -85,7 +85,7 @@ def _selected(shown: Opened, cases: pd.DataFrame, rows: list[int]) -> None:
     chosen = cases[cases["row"].isin(rows)]
     st.subheader(f"Selected cases ({len(chosen):,})")
     some = chosen["row"].head(PAGE).tolist()
-    st.image([thumbnail(shown, row) for row in some], caption=[captions(shown, row) for row in some])
+    row_of([thumbnail(shown, row) for row in some], [captions(shown, row) for row in some])
     st.dataframe(
         chosen.drop(columns=["row", "text", "pixel_hash", "class"]), hide_index=True, alt="Selected cases",
         column_config={"probability": st.column_config.NumberColumn(format="%.3f")},

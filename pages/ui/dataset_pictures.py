@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import BytesIO
 
 import numpy as np
@@ -17,7 +18,7 @@ from core.recipes import load_recipe, recipe_names
 from pages.ui import dataset_data as data
 from pages.ui.dataset_data import Opened
 
-PER_CLASS, PAGE = 6, 12
+PER_CLASS, PAGE = 8, 12
 PLAIN = "as they are"
 
 
@@ -32,6 +33,13 @@ def thumbnail(shown: Opened, row: int, copy: np.ndarray | None = None, edge: int
     out = BytesIO()
     picture.resize(size, way).save(out, "PNG", compress_level=1)
     return out.getvalue()
+
+
+def row_of(images: Sequence[bytes], captions: Sequence[str]) -> None:
+    """Pictures beside each other, as many to a line as there is room for."""
+    with st.container(horizontal=True, gap="small"):
+        for image, caption in zip(images, captions, strict=True):
+            st.image(image, caption=caption)
 
 
 def captions(shown: Opened, row: int) -> str:
@@ -61,7 +69,7 @@ def samples(shown: Opened) -> None:
                 f"**{label}** :gray[{len(rows)} of {int(((table['split'] == split) & (table['label'] == label)).sum()):,}]"
             )
             images = [thumbnail(shown, int(row), copy) for row, copy in zip(rows, copies, strict=True)]
-            st.image(images, caption=[str(table["case_id"].iloc[row])[-28:] for row in rows])
+            row_of(images, [str(table["case_id"].iloc[row])[-20:] for row in rows])
 
 
 def augmented(copies: np.ndarray, recipe: str, seed: int) -> np.ndarray:
@@ -103,13 +111,16 @@ def shift(shown: Opened) -> None:
 def duplicates(shown: Opened) -> None:
     """Pairs of pictures that are the same or nearly, and patients on two sides."""
     pairs, table = data.duplicates(shown.key, shown.profile), shown.profile.table
+    patients_known = table["patient_id"].duplicated().any()
     sides = explore.patients_on_two_sides(table)
     if sides:
         st.error(f"{len(sides):,} patients are on two sides: {', '.join(sides[:10])}{' …' if len(sides) > 10 else ''}")
     kinds = {
         "Across splits": pairs["across"], "Within a split": ~pairs["across"], "Contradicting labels": ~pairs["same_label"],
-        "Identical": pairs["identical"], "Different patients": ~pairs["same_patient"],
+        "Identical": pairs["identical"],
     }  # fmt: skip
+    if patients_known:
+        kinds["Different patients"] = ~pairs["same_patient"]
     kind = st.segmented_control(
         "Pairs", list(kinds), default="Across splits", required=True, key="ds_pairs", label_visibility="collapsed",
         format_func=lambda name: f"{name} ({int(kinds[name].sum()):,})",
@@ -125,12 +136,12 @@ def duplicates(shown: Opened) -> None:
         for place, pair in zip(st.columns(3), chosen.iloc[start : start + 3].itertuples(), strict=False):
             with place, st.container(border=True):
                 how = "identical" if pair.identical else f"likeness {pair.likeness:.4f}"
-                patient = "same patient" if pair.same_patient else "different patients"
-                st.markdown(
-                    f"**{how}** :gray[{patient}]" + ("" if pair.same_label else " :orange[contradicting labels]")
+                patient = (
+                    f" :gray[{'same patient' if pair.same_patient else 'different patients'}]" if patients_known else ""
                 )
-                st.image([thumbnail(shown, row, edge=190) for row in (pair.a, pair.b)],
-                         caption=[captions(shown, row) for row in (pair.a, pair.b)])  # fmt: skip
+                st.markdown(f"**{how}**{patient}" + ("" if pair.same_label else " :orange[contradicting labels]"))
+                row_of([thumbnail(shown, row, edge=190) for row in (pair.a, pair.b)],
+                       [captions(shown, row) for row in (pair.a, pair.b)])  # fmt: skip
     if chosen.empty:
         st.caption("None.")
 
@@ -154,7 +165,7 @@ def outliers(shown: Opened) -> None:
     rows = found.iloc[page : page + PAGE]
     if len(rows):
         texts = [f"{captions(shown, r.row)}: {r.because} {r.value:.3g} (z {r.z:+.1f})" for r in rows.itertuples()]
-        st.image([thumbnail(shown, row, edge=190) for row in rows["row"]], caption=texts)
+        row_of([thumbnail(shown, row, edge=190) for row in rows["row"]], texts)
 
 
 def _page(total: int, key: str) -> int:

@@ -9,6 +9,8 @@ from core.datasets import explore, figures, pictures
 from pages.ui import dataset_data as data
 from pages.ui.dataset_data import Opened
 
+MANY = 4  # values of a column that are named beneath its bars; numbers with more have a mean instead
+_COUNT = st.column_config.NumberColumn(format="localized")
 _PERCENT = st.column_config.NumberColumn(format="%.2f %%")
 
 
@@ -33,7 +35,7 @@ def overview(shown: Opened) -> None:
     with left:
         st.subheader("By split and class")
         counts = explore.counts(table)
-        st.dataframe(counts, alt="Images by split and class")
+        st.dataframe(counts, column_config=dict.fromkeys(counts, _COUNT), alt="Images by split and class")
         shares = counts[list(table["label"].cat.categories)].div(counts["images"], axis=0).mul(100)
         st.caption("Share of each class in per cent:")
         st.dataframe(shares, column_config=dict.fromkeys(shares, _PERCENT), alt="Share of each class by split")
@@ -56,7 +58,8 @@ def missing(shown: Opened) -> None:
     frame = explore.missing_values(shown.profile.table)
     st.caption(f"n = {len(shown.profile.table):,} rows. “picture” counts the cases whose picture is absent.")
     bar = st.column_config.ProgressColumn("Missing (%)", format="%.2f %%", min_value=0, max_value=100)
-    config = {"column": "Column", "missing": "Rows without it", "percent": bar}
+    rows = st.column_config.NumberColumn("Rows without it", format="localized")
+    config = {"column": "Column", "missing": rows, "percent": bar}
     st.dataframe(frame, hide_index=True, column_config=config, alt="Missing values")
 
 
@@ -68,26 +71,33 @@ def distributions(shown: Opened) -> None:
     for number, (name, (frame, summary)) in enumerate(made.items()):
         with places[number % 3], st.container(border=True):
             st.plotly_chart(figures.distribution_figure(frame, name), key=f"ds_dist:{name}")
-            if summary:
+            if summary and len(frame) > MANY:
                 st.caption(
                     f"Mean {summary.mean:.2f}, sd {summary.sd:.2f}, median {summary.median:g}, {summary.low:g} to {summary.high:g}"
                 )
             else:
-                top = frame.sort_values("n", ascending=False).head(4)
-                st.caption(", ".join(f"{row.value} {row.percent:.1f} %" for row in top.itertuples()))
+                top = frame.sort_values("n", ascending=False).head(MANY)
+                st.caption(", ".join(f"{row.value}: {row.percent:.1f} %" for row in top.itertuples()))
 
 
 def cross(shown: Opened) -> None:
     """The share of a class of the reference standard in each group of a column."""
-    names = [name for name in data.columns(shown.key, shown.profile) if name != "label"]
+    names = [name for name in data.columns(shown.key, shown.profile) if name not in ("label", "split")]
     with st.container(horizontal=True):
-        column = st.selectbox("Column", names, key=f"ds_cross:{shown.entry.name}", width=260)
+        column = st.selectbox("Column", [*names, "split"], key=f"ds_cross:{shown.entry.name}", width=260)
         class_name = st.selectbox("Class", shown.classes, key=f"ds_class:{shown.entry.task}", width=260)
     frame = data.cross_table(shown.key, shown.profile, column, class_name)
     left, right = st.columns([3, 2])
     left.plotly_chart(figures.share_figure(frame, column, class_name), key="ds_cross_chart")
     percent = frame.assign(**{name: 100 * frame[name] for name in ("share", "low", "high")})
-    config = {"value": column, "k": class_name, "share": _PERCENT, "low": _PERCENT, "high": _PERCENT}
+    config = {
+        "value": column,
+        "n": _COUNT,
+        "k": st.column_config.NumberColumn(class_name, format="localized"),
+        "share": _PERCENT,
+        "low": _PERCENT,
+        "high": _PERCENT,
+    }
     right.dataframe(percent, hide_index=True, column_config=config, alt="Cross-table with the reference standard")
     right.caption(
         "Wilson's 95 % interval per image. Images of one patient are alike, so it is too narrow where patients have several."
