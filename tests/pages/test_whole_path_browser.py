@@ -100,7 +100,7 @@ def test_a_study_is_uploaded_read_blind_read_again_and_stands_on_the_agreement_p
     page.keyboard.press("Tab")
     page.wait_for_selector("button:has-text('Save and next'):enabled")
     page.keyboard.press("Control+Enter")
-    anna.text("Saved: ")
+    anna.text("Your aided reading")
 
     with engine.read() as session:
         first = reviews.latest_review(session, study_id, "Anna", "unaided")
