@@ -27,6 +27,7 @@ def navigation(user: User) -> st.navigation:
         st.Page(HERE / "runs.py", title="Runs", icon=":material/table_rows:"),
         st.Page(HERE / "performance.py", title="Performance", icon=":material/monitoring:"),
         st.Page(HERE / "comparison.py", title="Comparison", icon=":material/compare_arrows:"),
+        st.Page(HERE / "features.py", title="Features", icon=":material/texture:"),
         st.Page(HERE / "models.py", title="Models", icon=":material/deployed_code:"),
         st.Page(HERE / "datasets.py", title="Datasets", icon=":material/dataset:", visibility=for_leads),
     ]

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from skimage.feature import graycomatrix
 
-from core.features.family import Family, grey_levels, stretched
+from core.features.family import Family, grey_levels
 
 LEVELS = 32  # fewer than the picture has, so that a small region still fills its matrix
-DISTANCES = (1, 2, 4)  # pixels
+DISTANCES = (1, 3, 5)  # pixels; along diagonals, rounded to whole pixels, they stay three different ones
 ANGLES = (0, 45, 90, 135)  # degrees: 0 looks right, 45 to the lower right, 90 down
 _PROPERTIES = ("contrast", "dissimilarity", "homogeneity", "asm", "energy", "correlation", "entropy")
 
@@ -71,11 +71,6 @@ def horizontal_matrix(grey: np.ndarray) -> np.ndarray:
     return matrices(grey_levels(grey, LEVELS), (1,), (0,))[0, 0]
 
 
-def pictures(grey: np.ndarray) -> dict[str, np.ndarray]:
-    """The matrix for the horizontal offset, as a picture of the square root of its shares."""
-    return {"Matrix, one pixel to the right": stretched(np.sqrt(horizontal_matrix(grey)))}
-
-
 def haralick(grey: np.ndarray) -> dict[str, float]:
     """Haralick's f1–f13 (1973) at distance 1, means over the four angles; levels count from 0, logarithms are natural.
 
@@ -131,9 +126,8 @@ GLCM = Family(
     "energy and correlation with smoothness and order, entropy with disorder.",
     1,
     values,
-    pictures,
+    lambda grey: {},
     {"contrast": "grey levels² (of 32)", "dissimilarity": "grey levels (of 32)", "entropy": "bit"},
-    "Rows and columns are 32 grey levels, dark to bright; a cell is brighter the more often its two levels are neighbours.",
 )
 
 HARALICK = Family(

@@ -75,16 +75,16 @@ def test_co_occurrence_on_paper():
 
 @pytest.mark.parametrize(("angle", "step"), [(0, (0, 1)), (45, (1, 1)), (90, (1, 0)), (135, (1, -1))])
 def test_co_occurrence_equals_a_double_loop(angle, step):
-    """Pairs counted one by one, in the direction that the angle's name promises; two pixels apart along it."""
+    """Pairs counted one by one, in the direction that the angle's name promises, three pixels along it."""
     levels = grey_levels(picture(1, (14, 11)), LEVELS)
-    rows, columns = 2 * np.array(step) if angle % 90 == 0 else np.array(step)  # √2 · 2 rounds to 1 pixel each way
+    rows, columns = np.array(step) * (3 if angle % 90 == 0 else 2)  # 3 / √2 rounds to 2 pixels each way
     counts = np.zeros((LEVELS, LEVELS))
     for (r, c), here in np.ndenumerate(levels):
         if 0 <= r + rows < 14 and 0 <= c + columns < 11:
             there = levels[r + rows, c + columns]
             counts[here, there] += 1
             counts[there, here] += 1
-    np.testing.assert_allclose(matrices(levels)[DISTANCES.index(2), ANGLES.index(angle)], counts / counts.sum())
+    np.testing.assert_allclose(matrices(levels)[DISTANCES.index(3), ANGLES.index(angle)], counts / counts.sum())
 
 
 def test_properties_are_scikit_images():
