@@ -1,0 +1,227 @@
+"""The features page: pictures, numbers, regions, and who may see where a case lies."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from core.architectures import get_architecture
+from core.checkpoint import Checkpoint, model_record, save_checkpoint
+from core.features import FAMILIES, extract
+from core.features.table import measure_files, write_table
+from core.records import Image, Refused, Study, full_range_window, study_id
+from core.tasks import TASKS
+from db import engine, models, reviews, studies, users
+from pages.ui import features_data
+from tests.core.bars import write_bars_tree
+from tests.pages.test_pages import open_page, said
+
+RECTANGLE = {"kind": "rect", "image": 0, "points": [[4, 6], [24, 22]]}
+
+
+def add_people():
+    """A reviewer and a lead."""
+    with engine.write() as session:
+        return [users.add_user(session, name, role) for name, role in (("Anna", "reviewer"), ("Lena", "lead"))]
+
+
+def add_studies(count=6, shape=(40, 48), task="breast-mri"):
+    """Studies in order of their names; every second one is malignant and brighter. Gives the records."""
+    rng, made = np.random.default_rng(0), []
+    with engine.write() as session:
+        for number in range(count):
+            pixels = (rng.integers(0, 120, shape) + 100 * (number % 2)).astype(np.uint8)
+            images = (Image(pixels, full_range_window(pixels)),)
+            study = Study(study_id(images), f"Study {number:04}", "MR", images, task=task, patient_id=f"P-{number:04}")
+            label = TASKS[task].classes[number % 2]
+            studies.add_study(session, dataclasses.replace(study, reference_standard=label))
+            made.append(study)
+    return made
+
+
+def shown_numbers(at):
+    """The table of numbers, by feature."""
+    return at.dataframe[0].value.set_index("Feature")
+
+
+def settled(at):
+    """The page once its background work is done."""
+    for _ in range(100):
+        if not at.get("progress"):
+            return at
+        at.run()
+    raise AssertionError("the work does not end")
+
+
+def charts(at):
+    """Titles of all charts on the page."""
+    specs = [json.loads(chart.proto.spec) for chart in at.get("plotly_chart")]
+    return [spec["layout"]["title"]["text"] for spec in specs]
+
+
+def test_the_numbers_are_those_of_extract(store):
+    """What the page shows for a linked study is what the terminal would measure."""
+    add_people()
+    study = add_studies()[2]
+    at = open_page("features", study=study.id, family="mvm-lbp")
+    vector = extract(study.images[0], ["mvm-lbp"])
+    table = shown_numbers(at)
+    assert [f"mvm-lbp.{name}" for name in table.index] == list(vector.names)
+    np.testing.assert_array_equal(table[f"A · {study.name}"], vector.values)
+    assert FAMILIES["mvm-lbp"].what in said(at)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_opens(store, family):
+    """Each shows a picture, its sentence and as many numbers as it has."""
+    add_people()
+    study = add_studies(1)[0]
+    at = open_page("features", study=study.id, family=family)
+    assert FAMILIES[family].what in said(at)
+    assert len(shown_numbers(at)) == len(extract(study.images[0], [family]).names)
+    assert len(at.get("image")) == 1
+    assert not at.error
+
+
+def test_two_studies_stand_side_by_side(store):
+    """A second study in the address adds its picture and its column."""
+    add_people()
+    made = add_studies()
+    at = open_page("features", study=made[0].id, other=made[1].id)
+    assert len(at.get("image")) == 2
+    assert list(shown_numbers(at).columns[:2]) == ["A · Study 0000", "B · Study 0001"]
+    assert shown_numbers(at)["B · Study 0001"]["mean"] > shown_numbers(at)["A · Study 0000"]["mean"]
+
+
+def test_search_finds_by_name_and_patient(store):
+    """The search asks the store; the found study is shown."""
+    add_people()
+    add_studies()
+    at = open_page("features")
+    at.text_input(key="feat_search:study").set_value("P-0004").run()
+    assert at.selectbox[0].options == ["Study 0004"]
+    at.text_input(key="feat_search:study").set_value("nobody").run()
+    assert "Nothing matches" in said(at)
+
+
+def test_a_region_drawn_in_review_can_be_measured_alone(store):
+    """The reader's own rectangle is offered; choosing it measures these pixels only. Nobody else is offered it."""
+    add_people()
+    study = add_studies()[0]
+    with engine.write() as session:
+        point = {"kind": "point", "image": 0, "points": [[3, 3]]}
+        reviews.save_draft(session, study.id, "Anna", {"phase": "unaided", "regions": [RECTANGLE, point]})
+    at = open_page("features", study=study.id)
+    region = at.selectbox(key=f"feat_region:study:{study.id}:0")
+    assert region.options == ["Whole image", "20 × 16 pixels at 4, 6"]
+    at = region.select_index(1).run()
+    expected = extract(study.images[0], ["intensity"], RECTANGLE).as_dict()["intensity.mean"]
+    assert shown_numbers(at)[f"A · {study.name}"]["mean"] == expected
+    assert not [s for s in open_page("features", "Lena", study=study.id).selectbox if s.label == "Region"]
+
+
+def test_a_region_that_is_too_small_says_so(store):
+    """Fewer than eight pixels have no texture: one sentence, no numbers."""
+    add_people()
+    study = add_studies()[0]
+    with engine.write() as session:
+        small = {**RECTANGLE, "points": [[4, 6], [9, 30]]}
+        reviews.save_draft(session, study.id, "Anna", {"phase": "unaided", "regions": [small]})
+    at = open_page("features", study=study.id)
+    at = at.selectbox(key=f"feat_region:study:{study.id}:0").select_index(1).run()
+    assert "5 × 24 pixels inside the image" in at.warning[0].value
+    assert not at.dataframe
+
+
+def test_a_lead_sees_where_the_case_lies(store):
+    """Five other studies, by class; the case itself is left out; brighter than all benign ones and some malignant ones."""
+    add_people()
+    study = add_studies()[1]
+    at = settled(open_page("features", "Lena", study=study.id))
+    assert "intensity.mean, n = 5" in charts(at)
+    assert "share of benign below it 1.00 (0.44–1.00), n = 3" in said(at)
+
+
+def test_a_reviewer_never_learns_a_reference_standard(store):
+    """No strip plot, no class of any study; and the functions behind it refuse."""
+    anna, _ = add_people()
+    study = add_studies()[1]
+    at = open_page("features", study=study.id)
+    assert "Where this case lies" not in said(at)
+    assert not any(word in said(at).lower() for word in ("benign", "malignant"))
+    with pytest.raises(Refused, match="Only a project lead"):
+        features_data.store_cohort(anna, "breast-mri", "intensity")
+    with pytest.raises(Refused, match="Only a project lead"):
+        features_data.table_cohort(anna, "t.csv", b"", "intensity")
+
+
+def test_a_task_without_reference_standards_says_so(store):
+    """The sentence says what is missing; the numbers above stay."""
+    add_people()
+    study = add_studies(1)[0]
+    with engine.write() as session:
+        other = dataclasses.replace(study, id="a" * 64, task="mammography", images=study.images)
+        studies.add_study(session, other)
+    at = open_page("features", "Lena", study=other.id)
+    assert "No study of this task in the store states its reference standard." in at.error[0].value
+    assert len(shown_numbers(at))
+
+
+def test_a_feature_table_made_by_the_command_can_be_compared_with(store, tmp_path):
+    """Its rows are the cloud; a table of other families is refused by name."""
+    _, lena = add_people()
+    tree = write_bars_tree(tmp_path / "bars", 3, split="train")
+    rows = measure_files([tree], ["intensity"], task="breast-ultrasound", workers=1).rows
+    write_table(rows, tmp_path / "t.parquet", "parquet")
+    data = (tmp_path / "t.parquet").read_bytes()
+    cohort = features_data.table_cohort(lena, "t.parquet", data, "intensity")
+    assert cohort.values.shape == (len(rows), len(rows[0].features.names))
+    assert sorted(set(cohort.labels)) == ["benign", "malignant"]
+    with pytest.raises(Refused, match=r"t\.parquet does not hold glcm 1"):
+        features_data.table_cohort(lena, "t.parquet", data, "glcm")
+    write_table(measure_files([tree], ["intensity"], workers=1).rows, tmp_path / "u.csv", "csv")
+    with pytest.raises(Refused, match=r"u\.csv states no reference standard"):
+        features_data.table_cohort(lena, "u.csv", (tmp_path / "u.csv").read_bytes(), "intensity")
+
+    study = add_studies(1, task="breast-ultrasound")[0]
+    at = open_page("features", "Lena", study=study.id)
+    at = at.segmented_control(key="feat_source").set_value("A feature table").run()
+    at = at.file_uploader[0].upload("t.parquet", data, "application/octet-stream").run()
+    assert f"intensity.mean, n = {len(rows)}" in charts(at)
+
+
+def test_numbers_are_measured_once_for_each_picture(store, monkeypatch):
+    """A second look, by whomever, measures nothing."""
+    add_people()
+    study = add_studies(1)[0]
+    open_page("features", study=study.id, family="haralick")
+    monkeypatch.setattr(features_data, "extract", lambda *_: pytest.fail("measured again"))
+    assert len(shown_numbers(open_page("features", "Anna", study=study.id, family="haralick"))) == 13
+
+
+def test_a_registered_baseline_is_explained_by_its_coefficients(store, tmp_path):
+    """The strongest coefficients as bars, for the positive class."""
+    add_people()
+    add_studies(1)
+    known, task = get_architecture("features-logistic"), TASKS["breast-mri"]
+    state = known.build(2).state_dict()
+    path = tmp_path / "c.pt"
+    version = save_checkpoint(
+        Checkpoint("features-logistic", task.name, task.classes, known.preprocessing(16), state), path
+    )
+    models.store_model_file(path, version)
+    with engine.write() as session:
+        from core.checkpoint import load_checkpoint
+
+        models.add_model(session, model_record(load_checkpoint(path), "Baseline"))
+    at = open_page("features")
+    assert any(title.startswith("Strongest 20 of") and title.endswith("for malignant") for title in charts(at))
+
+
+def test_an_empty_store_says_what_to_do(store):
+    """One sentence and the way to the upload."""
+    add_people()
+    assert "Add the first ones" in said(open_page("features"))
