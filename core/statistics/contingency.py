@@ -18,10 +18,10 @@ def mcc_value(matrix: np.ndarray) -> tuple[float, np.ndarray] | None:
     root = np.sqrt(negative * positive) * np.sqrt(left * called)
     if root == 0:
         return None
-    value = (tp * tn - fp * fn) / root
+    value = 1.0 if fp == fn == 0 else -1.0 if tp == tn == 0 else (tp * tn - fp * fn) / root  # exact at the ends
     slope = np.array([[tp, -fn], [-fp, tn]]) / root
     slope -= value / 2 * (1 / np.array([[negative], [positive]]) + 1 / np.array([[left, called]]))
-    return float(np.clip(value, -1, 1)), slope
+    return float(value), slope
 
 
 def matthews(matrix: np.ndarray) -> Estimate:
