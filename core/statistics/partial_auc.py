@@ -23,7 +23,8 @@ def partial_auc(
     """Area under the ROC curve up to a false-positive rate of `max_fpr` (in (0, 1]), standardised (McClish 1989).
 
     0.5 is chance and 1 perfect, as in scikit-learn's `roc_auc_score(…, max_fpr=…)`. Labels (N,) in {0, 1}, scores (N,).
-    Interval: percentile bootstrap within the classes, or of whole patients (N,) where some has several cases.
+    Interval: percentile bootstrap within the classes, or of whole patients (N,) where some has several cases; with
+    60 negative cases, few of them in that part of the curve, it covers nearer 92 than 95 %.
     """
     if not 0 < max_fpr <= 1:
         raise ValueError(f"the largest false-positive rate must lie in (0, 1], not {max_fpr}")
@@ -38,9 +39,11 @@ def partial_auc(
     ordered, labels = scores[order], labels[order]
     last = np.r_[np.flatnonzero(np.diff(ordered)), n - 1]  # last case of each distinct score
 
+    found, alarms = np.zeros((2, len(last) + 1))
+
     def area(counts: np.ndarray) -> float:
-        found = np.r_[0, np.cumsum(counts * labels)[last]]
-        alarms = np.r_[0, np.cumsum(counts)[last]] - found
+        found[1:] = np.cumsum(counts * labels)[last]
+        alarms[1:] = np.cumsum(counts)[last] - found[1:]
         return _standardised(alarms / alarms[-1], found / found[-1], max_fpr) if found[-1] * alarms[-1] else np.nan
 
     value = area(np.ones(n, dtype=np.int64))
@@ -53,7 +56,9 @@ def partial_auc(
 def _standardised(fpr: np.ndarray, tpr: np.ndarray, max_fpr: float) -> float:
     """The area up to `max_fpr`, moved so that chance is ½ and perfection 1."""
     stop = int(np.searchsorted(fpr, max_fpr, "right"))
-    x, y = np.r_[fpr[:stop], max_fpr], np.r_[tpr[:stop], np.interp(max_fpr, fpr, tpr)]
-    area = float(np.sum(np.diff(x) * (y[1:] + y[:-1])) / 2)
+    x, y = fpr[:stop], tpr[:stop]
+    whole = (x[1:] - x[:-1]) @ (y[1:] + y[:-1]) / 2
+    rest = (max_fpr - x[-1]) * (y[-1] + np.interp(max_fpr, fpr, tpr)) / 2
+    area = float(whole + rest)
     chance = max_fpr**2 / 2
     return (1 + (area - chance) / (max_fpr - chance)) / 2
