@@ -10,7 +10,7 @@ from scipy.special import expit, logit
 from core.records import Estimate
 from core.statistics.discrimination import ONE_CLASS
 from core.statistics.estimates import as_labels, as_probabilities, undefined
-from core.statistics.linearised import clustered, critical, patient_codes
+from core.statistics.linearised import ONE_PATIENT, clustered, critical, patient_codes
 
 _EPSILON = 1e-12  # probabilities of 0 and 1 have no log odds
 _STEPS = 60
@@ -43,8 +43,8 @@ def recalibration(
         raise ValueError(f"probabilities must have shape ({len(labels)},) like their labels, not {p.shape}")
     codes, n = patient_codes(patients, len(labels)), len(labels)
     line, level = clustered("logistic recalibration", codes), clustered("logistic recalibration, slope 1", codes)
-    if labels.sum() in (0, n):
-        reason = ONE_CLASS if n else "no cases"
+    if labels.sum() in (0, n) or (codes is not None and codes.max() == 0):
+        reason = "no cases" if not n else ONE_CLASS if labels.sum() in (0, n) else ONE_PATIENT
         return Recalibration(undefined(n, line, reason), undefined(n, line, reason), undefined(n, level, reason))
     odds = logit(np.clip(p, _EPSILON, 1 - _EPSILON))
     (in_the_large,) = _fit(np.ones((n, 1)), labels, odds, codes, level)
