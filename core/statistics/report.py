@@ -42,7 +42,7 @@ def slopes(matrix: np.ndarray) -> np.ndarray:
 def averaged(matrix: np.ndarray, average: Average) -> dict[str, Estimate]:
     """precision, recall and f1 of all classes of a matrix (C, C) together.
 
-    macro: plain mean. weighted: by the classes' cases, whose shares count as given. micro: of the pooled decisions, each the
+    macro: plain mean. weighted: by the classes' cases, whose shares vary too. micro: of the pooled decisions, each the
     same as the accuracy where every case has one class. Interval: delta method, cut to [0, 1]; Wilson's for micro. Undefined
     where one class is, for its reason (scikit-learn counts it as 0).
     """
@@ -63,7 +63,11 @@ def averaged(matrix: np.ndarray, average: Average) -> dict[str, Estimate]:
             continue
         used = weights > 0
         value = float(sum(w * e.value for w, e in counted))
-        half = Z * float(np.sqrt(np.sum(counts * np.tensordot(weights[used], slope[used], 1) ** 2)))
+        influence = np.tensordot(weights[used], slope[used], 1)  # (C, C)
+        if average == "weighted":
+            own = np.array([e.value if w > 0 else 0.0 for w, e in zip(weights, each, strict=True)])
+            influence = influence + (own - value)[:, None] / n  # a case more also raises its class's weight
+        half = Z * float(np.sqrt(np.sum(counts * influence**2)))
         low, high = (value - half, value + half) if half > 1e-12 else _mean_limits(counted)
         result[figure] = Estimate(value, max(0.0, low), min(1.0, high), n, method)
     return result
