@@ -10,7 +10,6 @@ from typing import Literal
 import numpy as np
 
 from core.records import Estimate
-from core.statistics.discrimination import placements
 from core.statistics.estimates import as_labels, as_scores
 from core.statistics.linearised import patient_codes
 from core.statistics.summary import evaluate
@@ -138,42 +137,60 @@ def gap_test(
         raise ValueError(f"the metric must be auc, sensitivity or specificity, not {metric!r}")
     if metric != "auc" and threshold is None:
         raise ValueError(f"{metric} needs a threshold")
-    codes, found = patient_codes(patients, len(labels)), ordered(names)
+    order = np.argsort(scores, kind="stable")  # sorted once: every permutation keeps this order
+    labels, scores, names = labels[order], scores[order], names[order]
+    codes = patient_codes(patients, len(labels))
+    codes = None if codes is None else codes[order]
     method = f"permutation of {replicates}" + ("" if codes is None else ", with their patients")
-    groups = np.searchsorted(np.array(sorted(found)), names)
-    values = _values(labels, scores, groups, metric, threshold)
-    sizes = np.bincount(groups, minlength=len(values))
-    kept = np.flatnonzero(np.isfinite(values) & (sizes >= min_n))
-    by_name = {name: float(values[i]) for i, name in enumerate(sorted(found)) if i in kept}
+    sorted_names, groups = np.unique(names, return_inverse=True)
+
+    def values_of(places: np.ndarray) -> np.ndarray:
+        return _values(labels, scores, places, metric, threshold)
+
+    values = values_of(groups)
+    kept = np.flatnonzero(np.isfinite(values) & (np.bincount(groups) >= min_n))
+    by_name = {str(sorted_names[i]): float(values[i]) for i in kept}
+    found = ordered(sorted_names)
+    in_order = {name: by_name[name] for name in found if name in by_name}
     left_out = tuple(name for name in found if name not in by_name)
     if len(kept) < 2:
-        return GapTest(metric, None, None, by_name, left_out, method, "fewer than two subgroups can be compared")
-    gap, rng = float(np.ptp(values[kept])), np.random.default_rng(seed)
-    larger = 0
+        return GapTest(metric, None, None, in_order, left_out, method, "fewer than two subgroups can be compared")
+    gap, larger = float(np.ptp(values[kept])), 0
+    rng = np.random.default_rng(seed)
     for _ in range(replicates):
-        drawn = _values(labels, scores, _shuffled(groups, labels, codes, rng), metric, threshold)[kept]
-        larger += np.ptp(drawn[np.isfinite(drawn)]) >= gap - 1e-12 if np.isfinite(drawn).any() else 0
-    in_order = {name: by_name[name] for name in found if name in by_name}
-    return GapTest(metric, gap, float((larger + 1) / (replicates + 1)), in_order, left_out, method)
+        drawn = values_of(_shuffled(groups, labels, codes, rng))[kept]
+        larger += bool(np.nanmax(drawn) - np.nanmin(drawn) >= gap - 1e-12)
+    return GapTest(metric, gap, (larger + 1) / (replicates + 1), in_order, left_out, method)
 
 
 def _values(
     labels: np.ndarray, scores: np.ndarray, groups: np.ndarray, metric: str, threshold: float | None
 ) -> np.ndarray:
-    """The metric of each group (G,), NaN where it is undefined."""
-    count = int(groups.max()) + 1
+    """The metric of each group (G,), NaN where it is undefined, of cases in the order of their scores."""
+    count = int(groups.max()) + 1 if len(groups) else 0
     if metric == "auc":
-        result = np.full(count, np.nan)
-        for g in range(count):
-            own = groups == g
-            if 0 < labels[own].sum() < own.sum():
-                result[g] = placements(labels[own], scores[own])[0].mean()
-        return result
+        return _aucs(labels, scores, groups, count)
     own = labels == (1 if metric == "sensitivity" else 0)
     right = (scores >= threshold) == (labels == 1)
     sizes = np.bincount(groups[own], minlength=count)
     hits = np.bincount(groups[own & right], minlength=count)
     return np.divide(hits, sizes, out=np.full(count, np.nan), where=sizes > 0)
+
+
+def _aucs(labels: np.ndarray, scores: np.ndarray, groups: np.ndarray, count: int) -> np.ndarray:
+    """AUC of each group (G,): one pass over the cases by group and score, however many groups there are."""
+    order = np.argsort(groups, kind="stable")
+    labels, scores, groups = labels[order], scores[order], groups[order]
+    negatives = np.concatenate([[0], np.cumsum(1 - labels)])  # before each case
+    ends = np.flatnonzero((np.diff(groups) != 0) | (np.diff(scores) != 0)) + 1  # of runs of one group and score
+    bounds = np.concatenate([[0], ends, [len(labels)]])
+    run = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
+    twice = negatives[bounds[run]] + negatives[bounds[run + 1]]  # negatives below and up to each case
+    positives, sizes = np.bincount(groups, weights=labels, minlength=count), np.bincount(groups, minlength=count)
+    first = negatives[np.cumsum(sizes) - sizes]  # negatives of earlier groups
+    wins = np.bincount(groups, weights=labels * twice, minlength=count) / 2 - positives * first
+    pairs = positives * (sizes - positives)
+    return np.divide(wins, pairs, out=np.full(count, np.nan), where=pairs > 0)
 
 
 def _shuffled(groups: np.ndarray, labels: np.ndarray, codes: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
