@@ -149,3 +149,22 @@ def test_breastmnist_predictions_reproduce_the_reference_values():
     assert brier(labels, p).value == pytest.approx(wanted["brier"], abs=1e-6)
     assert log_loss(labels, p).value == pytest.approx(wanted["log_loss"], abs=1e-6)
     assert ece(*top_label(labels, p)).value == pytest.approx(wanted["ece_top_label_10_equal_bins"], abs=1e-6)
+
+
+def test_intervals_of_brier_score_and_log_loss_cover_95_percent():
+    """1,000 samples of 150 calibrated cases with uniform p: truths 1/6 and 1/2 are held in 93–97 %."""
+    rng, held = np.random.default_rng(9), np.zeros(2)
+    for _ in range(1000):
+        p = rng.random(150)
+        labels = (rng.random(150) < p).astype(int)
+        for i, (estimate, truth) in enumerate(((brier(labels, p), 1 / 6), (log_loss(labels, p), 1 / 2))):
+            held[i] += estimate.low <= truth <= estimate.high
+    assert ((held / 1000 >= 0.93) & (held / 1000 <= 0.97)).all()
+
+
+def test_ece_of_many_cases_draws_normal_numbers_that_agree_with_the_bootstrap():
+    """Just below and above 2,000 cases the two ways give nearly the same interval, and the method names each."""
+    labels, p = probabilities(2000, 2, seed=5)
+    above, below = ece(labels, p[:, 1]), ece(labels[:-1], p[:-1, 1])
+    assert (above.low, above.high) == pytest.approx((below.low, below.high), abs=0.002)
+    assert (above.method, below.method) == ("10 equal bins, normal draws", "10 equal bins, bootstrap")
