@@ -83,8 +83,9 @@ def section(shown: Opened, user: User) -> None:
 
 user = identity.current_user()
 st.title("Datasets")
-entries = data.listed(user)
+identity.require_lead(user)
 registration(user)
+entries = data.listed(user)
 if entries:
     section(data.opened(user, choose(entries)), user)
 else:

@@ -31,8 +31,10 @@ def share_figure(cross: pd.DataFrame, name: str, class_name: str) -> go.Figure:
     figure = titled(f"{class_name} by {name}, n = {n:,}")
     figure.add_hline(y=100 * k / max(n, 1), line={"color": GREY, "dash": "dot", "width": 1})
     value = 100 * cross["share"]
+    # Lists: Plotly sends arrays of two dimensions in a form that hover texts cannot index.
+    hover = cross[["k", "n", "low", "high"]].to_numpy().tolist()
     figure.add_scatter(
-        x=cross["value"], y=value, mode="markers", marker={"color": BLUE, "size": 9}, customdata=cross[["k", "n", "low", "high"]],
+        x=cross["value"], y=value, mode="markers", marker={"color": BLUE, "size": 9}, customdata=hover,
         error_y={"array": 100 * cross["high"] - value, "arrayminus": value - 100 * cross["low"], "thickness": 1.5, "color": BLUE},
         hovertemplate="%{x}<br>%{y:.2f} %: %{customdata[0]:,} of %{customdata[1]:,}<br>"
         "95 % %{customdata[2]:.2%} to %{customdata[3]:.2%}<extra></extra>",
@@ -55,7 +57,7 @@ def shift_figure(groups: pd.DataFrame, statistic: str, name: str) -> go.Figure:
 
 
 def map_figure(points: np.ndarray, rows: np.ndarray, colour: pd.Series, texts: pd.Series) -> go.Figure:
-    """Cases as points (N, 2), coloured by the categories `colour` (N,); a lasso gives back their `rows` in customdata[0].
+    """Cases as points (N, 2), coloured by the categories `colour` (N,); a lasso gives back their `rows` as customdata.
 
     `texts` (N,) are shown on hovering. Categories beyond the eighth share grey.
     """
@@ -71,10 +73,10 @@ def map_figure(points: np.ndarray, rows: np.ndarray, colour: pd.Series, texts: p
         figure.add_trace(
             draw(
                 x=points[here, 0], y=points[here, 1], mode="markers", name=f"{name} ({len(here):,})",
-                marker={"color": hue, "size": 7, "opacity": 0.75}, customdata=np.column_stack([rows[here]]),
+                marker={"color": hue, "size": 7, "opacity": 0.75}, customdata=rows[here].tolist(),
                 text=texts.to_numpy()[here], hovertemplate="%{text}<extra></extra>",
             )
         )  # fmt: skip
-    figure.update_xaxes(title="First axis", zeroline=False, showticklabels=False)
-    figure.update_yaxes(title="Second axis", zeroline=False, showticklabels=False)
+    figure.update_xaxes(title="First axis", zeroline=False, showgrid=False, showticklabels=False)
+    figure.update_yaxes(title="Second axis", zeroline=False, showgrid=False, showticklabels=False)
     return figure.update_layout(height=560, dragmode="lasso")

@@ -15,7 +15,7 @@ from db.users import User
 from pages.ui import dataset_data as data
 from pages.ui import identity, jobs
 from pages.ui.dataset_data import Opened
-from pages.ui.dataset_pictures import PAGE, captions, row_of, thumbnail
+from pages.ui.dataset_pictures import PAGE, caption, row_of, thumbnail
 
 
 def show(shown: Opened, user: User) -> None:
@@ -51,7 +51,7 @@ def show(shown: Opened, user: User) -> None:
     event = st.plotly_chart(figure, key=f"ds_map:{path.stem}", on_select="rerun", selection_mode=("lasso", "box"))
     few = "" if len(rows) < data.MOST_MAPPED else f" {len(rows):,} cases, drawn at random."
     st.caption(f"{sentence}{few} Draw a lasso around cases to see them.")
-    _selected(shown, cases, [int(point["customdata"][0]) for point in event["selection"]["points"]])
+    _selected(shown, cases, [int(point["customdata"]) for point in event["selection"]["points"]])
 
 
 def _make(shown: Opened, user: User, version: str) -> bool:
@@ -85,7 +85,7 @@ def _selected(shown: Opened, cases: pd.DataFrame, rows: list[int]) -> None:
     chosen = cases[cases["row"].isin(rows)]
     st.subheader(f"Selected cases ({len(chosen):,})")
     some = chosen["row"].head(PAGE).tolist()
-    row_of([thumbnail(shown, row) for row in some], [captions(shown, row) for row in some])
+    row_of([thumbnail(shown, row) for row in some], [caption(shown, row) for row in some])
     st.dataframe(
         chosen.drop(columns=["row", "text", "pixel_hash", "class"]), hide_index=True, alt="Selected cases",
         column_config={"probability": st.column_config.NumberColumn(format="%.3f")},

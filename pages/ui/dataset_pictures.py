@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from io import BytesIO
 
 import numpy as np
 import pandas as pd
@@ -22,30 +21,32 @@ PER_CLASS, PAGE = 8, 12
 PLAIN = "as they are"
 
 
-def thumbnail(shown: Opened, row: int, copy: np.ndarray | None = None, edge: int = 150) -> bytes:
-    """A case's small copy as PNG in the picture's own proportions, its longer edge `edge` pixels."""
+def thumbnail(shown: Opened, row: int, copy: np.ndarray | None = None, edge: int = 150) -> Png.Image:
+    """A case's small copy in the picture's own proportions, its longer edge `edge` pixels."""
     height, width = (float(shown.profile.facts[name].iloc[row]) for name in ("height", "width"))
     scale = edge / max(height, width)
     picture = Png.fromarray(np.asarray(shown.profile.copies[row]) if copy is None else copy)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     # Tiny pictures keep their pixels visible; the others are shown smoothly.
-    way = Png.Resampling.NEAREST if max(picture.size) < 64 else Png.Resampling.BILINEAR
-    out = BytesIO()
-    picture.resize(size, way).save(out, "PNG", compress_level=1)
-    return out.getvalue()
+    return picture.resize(size, Png.Resampling.NEAREST if max(picture.size) < 64 else Png.Resampling.BILINEAR)
 
 
-def row_of(images: Sequence[bytes], captions: Sequence[str]) -> None:
+def row_of(pictures: Sequence[Png.Image], captions: Sequence[str]) -> None:
     """Pictures beside each other, as many to a line as there is room for."""
     with st.container(horizontal=True, gap="small"):
-        for image, caption in zip(images, captions, strict=True):
-            st.image(image, caption=caption)
+        for picture, caption in zip(pictures, captions, strict=True):
+            st.image(picture, caption=caption, width=picture.width, output_format="PNG")
 
 
-def captions(shown: Opened, row: int) -> str:
+def short(case_id: str) -> str:
+    """A case id's end, which tells cases apart."""
+    return case_id if len(case_id) <= 22 else f"…{case_id[-21:]}"
+
+
+def caption(shown: Opened, row: int) -> str:
     """A case in a few words."""
     case = shown.profile.table.iloc[row]
-    return f"{case['case_id']}, {case['split']}, {case['label']}"
+    return f"{short(case['case_id'])} {case['split']}, {case['label']}"
 
 
 def samples(shown: Opened) -> None:
@@ -69,7 +70,7 @@ def samples(shown: Opened) -> None:
                 f"**{label}** :gray[{len(rows)} of {int(((table['split'] == split) & (table['label'] == label)).sum()):,}]"
             )
             images = [thumbnail(shown, int(row), copy) for row, copy in zip(rows, copies, strict=True)]
-            row_of(images, [str(table["case_id"].iloc[row])[-20:] for row in rows])
+            row_of(images, [short(table["case_id"].iloc[row]) for row in rows])
 
 
 def augmented(copies: np.ndarray, recipe: str, seed: int) -> np.ndarray:
@@ -141,7 +142,7 @@ def duplicates(shown: Opened) -> None:
                 )
                 st.markdown(f"**{how}**{patient}" + ("" if pair.same_label else " :orange[contradicting labels]"))
                 row_of([thumbnail(shown, row, edge=190) for row in (pair.a, pair.b)],
-                       [captions(shown, row) for row in (pair.a, pair.b)])  # fmt: skip
+                       [caption(shown, row) for row in (pair.a, pair.b)])  # fmt: skip
     if chosen.empty:
         st.caption("None.")
 
@@ -164,7 +165,7 @@ def outliers(shown: Opened) -> None:
     page = _page(len(found), "ds_outlier_page")
     rows = found.iloc[page : page + PAGE]
     if len(rows):
-        texts = [f"{captions(shown, r.row)}: {r.because} {r.value:.3g} (z {r.z:+.1f})" for r in rows.itertuples()]
+        texts = [f"{caption(shown, r.row)}: {r.because} {r.value:.3g} (z {r.z:+.1f})" for r in rows.itertuples()]
         row_of([thumbnail(shown, row, edge=190) for row in rows["row"]], texts)
 
 

@@ -184,7 +184,7 @@ def test_the_map_keeps_every_case_under_its_colour():
     colour = groups(FIVE["site"]).rename("site")
     figure = figures.map_figure(points, rows, colour, FIVE["case_id"])
     by_name = {trace.name: trace for trace in figure.data}
-    assert {name: [row[0] for row in trace.customdata] for name, trace in by_name.items()} == {
+    assert {name: list(trace.customdata) for name, trace in by_name.items()} == {
         "n (2)": [7, 5], "s (2)": [3, 9], "missing (1)": [1],
     }  # fmt: skip
     assert by_name["missing (1)"].x == (6.0,)
