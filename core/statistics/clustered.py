@@ -12,6 +12,7 @@ from core.statistics.linearised import (
     ONE_PATIENT,
     clustered,
     clustered_proportion,
+    count_patients,
     effective_cases,
     limits,
     patient_codes,
@@ -72,7 +73,7 @@ def _balanced(labels: np.ndarray, right: np.ndarray, codes: np.ndarray, plain: E
         return plain
     sizes = np.bincount(labels, minlength=2)
     influence = within_classes(labels, right / (2 * sizes[labels]), codes)
-    fewest = min(len(np.unique(codes[labels == k])) for k in (0, 1))
+    fewest = min(count_patients(codes[labels == k]) for k in (0, 1))
     effective = effective_cases(plain.value, influence, codes, fewest)
     return Estimate(
         plain.value, *wilson_limits(plain.value * effective, effective), plain.n, clustered("Wilson", codes)
@@ -88,7 +89,7 @@ def _matthews(labels: np.ndarray, called: np.ndarray, codes: np.ndarray) -> Esti
     value, slope = found
     influence = slope[labels, called]
     if 1 - abs(value) < 1e-12 or standard_error(influence, codes) < 1e-12:
-        units = [len(np.unique(codes[labels == k])) for k in (0, 1)]
+        units = [count_patients(codes[labels == k]) for k in (0, 1)]
         low, high = extreme_limits(1.0 if value > 0 else -1.0, *units)
         return Estimate(value, min(low, value), max(high, value), plain.n, method)
     return Estimate(value, *limits(value, influence, codes, "fisher"), plain.n, method)

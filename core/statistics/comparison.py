@@ -13,7 +13,7 @@ import numpy as np
 from core.statistics.calibration import brier_losses, log_losses
 from core.statistics.discrimination import ONE_CLASS, auc_influence, predicted_class
 from core.statistics.estimates import as_labels, as_probabilities
-from core.statistics.linearised import clustered, patient_codes, within_classes
+from core.statistics.linearised import clustered, count_patients, patient_codes, within_classes
 from core.statistics.paired import (
     Difference,
     holm,
@@ -123,6 +123,6 @@ def _mean(a: np.ndarray, b: np.ndarray, codes: np.ndarray | None, bound: float) 
     method, n = clustered("mean of per-case differences", codes), len(a)
     if n < 2:
         return undefined_difference(n, method, "an interval needs at least two cases" if n else "no cases")
-    each, units = a - b, n if codes is None else len(np.unique(codes))
+    each, units = a - b, n if codes is None else count_patients(codes)
     influence = (each - each.mean()) / n * np.sqrt(units / max(1, units - 1))
     return linear_difference((float(a.mean()), float(b.mean())), influence, codes, method=method, bound=bound)

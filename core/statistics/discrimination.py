@@ -9,7 +9,7 @@ import numpy as np
 from core.records import Estimate, Refused
 from core.statistics.contingency import likelihood_ratios, matthews
 from core.statistics.estimates import Z, as_counts, as_labels, as_scores, undefined
-from core.statistics.linearised import clustered, limits, patient_codes, standard_error, within_classes
+from core.statistics.linearised import clustered, count_patients, limits, patient_codes, standard_error, within_classes
 from core.statistics.proportions import dice, mean_of_proportions, wilson
 
 ONE_CLASS = "the reference standard holds one class only"
@@ -36,11 +36,18 @@ def placements(labels01: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np
     be there.
     """
     labels, scores = _binary(labels01, scores)
-    positive, negative = scores[labels == 1], scores[labels == 0]
-    low, high = np.sort(negative), np.sort(positive)
-    v10 = (np.searchsorted(low, positive, "left") + np.searchsorted(low, positive, "right")) / (2 * len(low))
-    v01 = 1 - (np.searchsorted(high, negative, "left") + np.searchsorted(high, negative, "right")) / (2 * len(high))
-    return v10, v01
+    order = np.argsort(scores, kind="stable")
+    ordered, sorted_labels = scores[order], labels[order]
+    bounds = np.concatenate([[0], np.flatnonzero(np.diff(ordered)) + 1, [len(ordered)]])  # of runs of equal scores
+    positives = np.concatenate([[0], np.cumsum(sorted_labels)])[bounds]  # positives before each bound
+    negatives = bounds - positives
+    run, shares = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds)), np.empty(len(order))
+    shares[order] = np.where(
+        sorted_labels == 1,
+        ((negatives[:-1] + negatives[1:]) / (2 * negatives[-1]))[run],
+        (1 - (positives[:-1] + positives[1:]) / (2 * positives[-1]))[run],
+    )
+    return shares[labels == 1], shares[labels == 0]
 
 
 def auc(labels01: np.ndarray, scores: np.ndarray, *, patients: np.ndarray | None = None) -> Estimate:
@@ -57,7 +64,7 @@ def auc(labels01: np.ndarray, scores: np.ndarray, *, patients: np.ndarray | None
         return undefined(n, method, ONE_CLASS if n else "no cases")
     value, influence = auc_influence(labels, scores)
     influence = within_classes(labels, influence, codes)
-    units = [int(np.sum(labels == k)) if codes is None else len(np.unique(codes[labels == k])) for k in (1, 0)]
+    units = [int(np.sum(labels == k)) if codes is None else count_patients(codes[labels == k]) for k in (1, 0)]
     if min(units) < 2 or standard_error(influence, codes) < 1e-10:  # equal components differ by rounding only
         return Estimate(value, *newcombe_limits(value, *units), n, clustered("Newcombe 2006, method 5", codes))
     low, high = limits(value, influence, codes)

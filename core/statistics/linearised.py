@@ -36,13 +36,21 @@ def patient_codes(patients: np.ndarray | None, n: int) -> np.ndarray | None:
     given = np.asarray(patients)
     if given.shape != (n,):
         raise ValueError(f"patients must have shape ({n},) like their labels, not {given.shape}")
+    if n and given.dtype.kind in "iu" and given.min() >= 0 and given.max() < 4 * n:  # codes already: no need to sort
+        there = np.bincount(given) > 0
+        return None if there.sum() == n else (np.cumsum(there) - 1)[given]
     names, codes = np.unique(given, return_inverse=True)
     return None if len(names) == n else codes
 
 
+def count_patients(codes: np.ndarray) -> int:
+    """How many different codes (N,) there are."""
+    return int(np.count_nonzero(np.bincount(codes)))
+
+
 def clustered(method: str, codes: np.ndarray | None) -> str:
     """`method`, and that patients are what varies where they have several cases."""
-    return method if codes is None else f"{method}, clustered by patient ({len(np.unique(codes))} patients)"
+    return method if codes is None else f"{method}, clustered by patient ({count_patients(codes)} patients)"
 
 
 def within_classes(labels01: np.ndarray, influence: np.ndarray, codes: np.ndarray | None) -> np.ndarray:
@@ -53,7 +61,7 @@ def within_classes(labels01: np.ndarray, influence: np.ndarray, codes: np.ndarra
     scaled = np.empty(len(influence))
     for label in (0, 1):
         own = np.flatnonzero(labels01 == label)
-        units = len(own) if codes is None else len(np.unique(codes[own]))
+        units = len(own) if codes is None else count_patients(codes[own])
         correction = np.sqrt(units / (units - 1)) if units > 1 else 1.0
         scaled[own] = (influence[own] - influence[own].mean()) * correction
     return scaled
@@ -67,7 +75,7 @@ def standard_error(influence: np.ndarray, codes: np.ndarray | None) -> float:
 
 def critical(codes: np.ndarray | None) -> float:
     """Normal quantile of a 95 % interval, or Student's with one degree of freedom less than there are patients."""
-    return Z if codes is None else float(stdtrit(max(1, len(np.unique(codes)) - 1), 0.975))
+    return Z if codes is None else float(stdtrit(max(1, count_patients(codes) - 1), 0.975))
 
 
 def limits(
@@ -108,14 +116,14 @@ def effective_cases(value: float, influence: np.ndarray, codes: np.ndarray | Non
     variance = standard_error(influence, codes) ** 2
     if value in (0, 1) or variance < 1e-20:
         return float(at_least)
-    units = len(influence) if codes is None else len(np.unique(codes))
+    units = len(influence) if codes is None else count_patients(codes)
     found = value * (1 - value) / (variance * units / (units - 1))
     return float(min(found, len(influence)) * (Z / critical(codes)) ** 2)
 
 
 def mean_with_patients(values: np.ndarray, codes: np.ndarray, *, upper: float, method: str) -> Estimate:
     """Mean of `values` (N,), each in [0, `upper`], with Student's t interval over the patients in `codes` (N,)."""
-    n, units, name = len(values), len(np.unique(codes)), clustered(method, codes)
+    n, units, name = len(values), count_patients(codes), clustered(method, codes)
     if units < 2:
         return undefined(n, name, ONE_PATIENT)
     mean = float(values.mean())

@@ -20,6 +20,7 @@ from core.statistics.linearised import (
     ONE_PATIENT,
     clustered,
     clustered_proportion,
+    count_patients,
     limits,
     standard_error,
     within_classes,
@@ -159,7 +160,7 @@ def _clustered_macro_auc(labels: np.ndarray, probabilities: np.ndarray, missing:
     for k, column in enumerate(probabilities.T):
         positive = (labels == k).astype(np.int64)
         value, influence = auc_influence(positive, column)
-        units = [len(np.unique(codes[positive == side])) for side in (1, 0)]
+        units = [count_patients(codes[positive == side]) for side in (1, 0)]
         each.append(Estimate(value, *newcombe_limits(value, *units), len(labels), ""))
         influences.append(within_classes(positive, influence, codes))
     return _clustered_mean(each, np.mean(influences, axis=0), codes, "macro one-vs-rest, DeLong")
@@ -171,7 +172,7 @@ def _clustered_mean(
     """Mean of the classes' figures, the interval from the influences (N,); without spread, the mean of their limits."""
     n, name = len(codes), clustered(method, codes)
     reasons = [part.reason for part in parts if part.value is None]
-    if reasons or len(np.unique(codes)) < 2:
+    if reasons or count_patients(codes) < 2:
         return undefined(n, name, reasons[0] if reasons else ONE_PATIENT)
     value = float(np.mean([part.value for part in parts]))
     if standard_error(influence, codes) < 1e-10:

@@ -16,6 +16,7 @@ from core.statistics.estimates import as_labels, as_scores
 from core.statistics.linearised import (
     ONE_PATIENT,
     clustered,
+    count_patients,
     critical,
     patient_codes,
     standard_error,
@@ -140,7 +141,7 @@ def linear_difference(
     The interval is cut to ±`bound`.
     """
     value, error, n = values[0] - values[1], standard_error(influence, codes), len(influence)
-    units = n if codes is None else len(np.unique(codes))
+    units = n if codes is None else count_patients(codes)
     if units < 2:
         return undefined_difference(n, method, ONE_PATIENT)
     if error < 1e-12:

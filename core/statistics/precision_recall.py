@@ -9,7 +9,7 @@ import numpy as np
 from core.records import Estimate
 from core.statistics.discrimination import ONE_CLASS
 from core.statistics.estimates import as_labels, as_scores, undefined
-from core.statistics.linearised import clustered, limits, patient_codes, standard_error, within_classes
+from core.statistics.linearised import clustered, count_patients, limits, patient_codes, standard_error, within_classes
 from core.statistics.proportions import wilson_limits
 
 
@@ -35,8 +35,9 @@ def pr_curve(labels01: np.ndarray, scores: np.ndarray) -> PrCurve:
     scores = as_scores(scores, len(labels))
     if not labels.sum():
         return PrCurve(np.empty(0), np.empty(0), np.empty(0))
-    levels, tp, called = _cuts(labels, scores)
-    return PrCurve(np.r_[1, tp / called], np.r_[0, tp] / tp[-1], np.r_[np.inf, levels])
+    order = np.argsort(-scores, kind="stable")
+    last, tp, called = _runs(labels[order], scores[order])
+    return PrCurve(np.r_[1, tp / called], np.r_[0, tp] / tp[-1], np.r_[np.inf, scores[order][last]])
 
 
 def thin_pr(curve: PrCurve, points: int = 400) -> PrCurve:
@@ -57,8 +58,7 @@ def average_precision(labels01: np.ndarray, scores: np.ndarray, *, patients: np.
     cases it covers less than 95 %. Perfect separation: Wilson's lower limit for the number of positive cases. Its chance
     level is the prevalence, so compare it only between samples with the same one.
     """
-    labels, codes, problem = _checked(labels01, scores, patients, "logit of influences")
-    return problem or _estimate(labels, np.asarray(scores, np.float64), codes, area=False)
+    return precision_recall_figures(labels01, scores, patients=patients)[0]
 
 
 def pr_auc(labels01: np.ndarray, scores: np.ndarray, *, patients: np.ndarray | None = None) -> Estimate:
@@ -67,53 +67,55 @@ def pr_auc(labels01: np.ndarray, scores: np.ndarray, *, patients: np.ndarray | N
     Straight lines between points are too kind where scores are tied (Davis & Goadrich 2006); `average_precision` does
     without. In large samples the two agree, and the interval is made alike.
     """
-    labels, codes, problem = _checked(labels01, scores, patients, "logit of influences")
-    return problem or _estimate(labels, np.asarray(scores, np.float64), codes, area=True)
+    return precision_recall_figures(labels01, scores, patients=patients)[1]
 
 
-def _checked(
-    labels01: np.ndarray, scores: np.ndarray, patients: np.ndarray | None, method: str
-) -> tuple[np.ndarray, np.ndarray | None, Estimate | None]:
-    """Labels, patient codes, and the undefined estimate where there is nothing to estimate."""
+def precision_recall_figures(
+    labels01: np.ndarray, scores: np.ndarray, *, patients: np.ndarray | None = None
+) -> tuple[Estimate, Estimate]:
+    """`average_precision` and `pr_auc` from one sort."""
     labels = as_labels(labels01, 2)
-    n = len(as_scores(scores, len(labels)))
-    codes = patient_codes(patients, n)
-    one_class = labels.sum() in (0, n)
-    problem = undefined(n, clustered(method, codes), ONE_CLASS if n else "no cases") if one_class else None
-    return labels, codes, problem
+    scores, n = as_scores(scores, len(labels)), len(labels)
+    codes, positives = patient_codes(patients, n), int(labels.sum())
+    if positives in (0, n):
+        nothing = undefined(n, clustered("logit of influences", codes), ONE_CLASS if n else "no cases")
+        return nothing, nothing
+    order = np.argsort(-scores, kind="stable")
+    _, tp, called = _runs(labels[order], scores[order])
+    precision, own = tp / called, np.diff(tp, prepend=0)  # (P,), and positives at each level
+    influence = np.empty(n)
+    influence[order] = _influence(labels[order], tp, called)
+    influence = within_classes(labels, influence, codes)
+    before = np.concatenate([[1], precision[:-1]])
+    areas = float(own @ precision / positives), float(own @ (before + precision) / (2 * positives))
+    units = positives if codes is None else count_patients(codes[labels == 1])
+    average, area = (_estimate(value, influence, codes, units) for value in areas)
+    return average, area
 
 
-def _estimate(labels: np.ndarray, scores: np.ndarray, codes: np.ndarray | None, *, area: bool) -> Estimate:
-    positives, n = int(labels.sum()), len(labels)
-    levels, tp, called = _cuts(labels, scores)
-    precision, own = tp / called, np.diff(np.r_[0, tp])  # (P,), and positives at each level
-    value = float(own @ precision / positives)
-    influence = within_classes(labels, _influence(labels, scores, (levels, tp, called)), codes)
-    if area:
-        value = float(own @ (np.r_[1, precision[:-1]] + precision) / (2 * positives))
+def _estimate(value: float, influence: np.ndarray, codes: np.ndarray | None, units: int) -> Estimate:
+    """With limits from the influences, or Wilson's for the positive `units` where there is no spread."""
+    n = len(influence)
     if not 0 < value < 1 or standard_error(influence, codes) < 1e-10:
-        units = positives if codes is None else len(np.unique(codes[labels == 1]))
         low, high = wilson_limits(value * units, units)
         return Estimate(value, min(low, value), max(high, value), n, clustered("Wilson on the positive cases", codes))
     low, high = limits(value, influence, codes, "logit")
     return Estimate(value, low, high, n, clustered("logit of influences", codes))
 
 
-def _influence(labels: np.ndarray, scores: np.ndarray, cuts: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
-    """(N,): derivative of average precision by each case's weight; a case moves the precision at all lower scores."""
-    levels, tp, called = cuts
-    own, positives = np.diff(np.r_[0, tp]), tp[-1]
-    fp = called - tp
-    below_positive = np.cumsum((own * fp / called**2)[::-1])[::-1]  # over this level and all lower ones
-    below_negative = np.cumsum((own * tp / called**2)[::-1])[::-1]
-    level = len(levels) - 1 - np.searchsorted(levels[::-1], scores)  # each case's place among the levels
-    gain = (tp / called)[level] + below_positive[level]
-    return np.where(labels == 1, gain, -below_negative[level]) / positives
+def _influence(labels: np.ndarray, tp: np.ndarray, called: np.ndarray) -> np.ndarray:
+    """(N,): derivative of average precision by the weight of each case, highest score first.
+
+    A case moves the precision at its own and all lower scores, and a positive one adds its own.
+    """
+    own, fp = np.diff(tp, prepend=0), called - tp
+    by_positive = np.cumsum((own * fp / called**2)[::-1])[::-1]  # over this level and all lower ones
+    by_negative = np.cumsum((own * tp / called**2)[::-1])[::-1]
+    level = np.repeat(np.arange(len(tp)), np.diff(called, prepend=0))
+    return np.where(labels == 1, (tp / called + by_positive)[level], -by_negative[level]) / tp[-1]
 
 
-def _cuts(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distinct scores, highest first; positive cases and all cases that score each of them or more."""
-    order = np.argsort(-scores, kind="stable")
-    ordered = scores[order]
-    last = np.r_[np.flatnonzero(np.diff(ordered)), len(ordered) - 1]
-    return ordered[last], np.cumsum(labels[order])[last], last + 1
+def _runs(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of cases with the highest score first: the last case of each distinct score, positives and all cases up to it."""
+    last = np.concatenate([np.flatnonzero(np.diff(scores)), [len(scores) - 1]])
+    return last, np.cumsum(labels)[last], last + 1

@@ -13,7 +13,7 @@ from core.statistics.discrimination import auc, confusion_matrix, metrics_from_m
 from core.statistics.estimates import as_labels, as_probabilities, undefined
 from core.statistics.linearised import clustered_proportion, patient_codes
 from core.statistics.multiclass import class_figures, clustered_class_figures
-from core.statistics.precision_recall import average_precision, pr_auc
+from core.statistics.precision_recall import precision_recall_figures
 from core.statistics.proportions import wilson
 from core.statistics.recalibration import recalibration
 from core.tasks import Task
@@ -118,11 +118,12 @@ def _binary_figures(
             else clustered_proportion(right, codes, note="most probable class")
         )
     line = recalibration(labels01, scores, patients=codes)
+    average, area = precision_recall_figures(labels01, scores, patients=codes)
     return {
         "auc": auc(labels01, scores, patients=codes),
         **{name: figures[name] for name in AT_OPERATING_POINT},
-        "average_precision": average_precision(labels01, scores, patients=codes),
-        "pr_auc": pr_auc(labels01, scores, patients=codes),
+        "average_precision": average,
+        "pr_auc": area,
         "brier": brier(labels01, scores, patients=codes),
         "log_loss": log_loss(labels01, scores, patients=codes),
         "ece": ece(labels01, scores, patients=codes),
