@@ -5,7 +5,6 @@ A table has one row per case: `case_id`, `patient_id`, `split`, `label` (the cla
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -156,9 +155,3 @@ def _steps(low: float, high: float) -> tuple[float, float]:
 
 def _word(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def class_shares(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
-    """`value` (the class), `n` and `percent` over all cases."""
-    n = table["label"].value_counts().reindex(classes, fill_value=0)
-    return pd.DataFrame({"value": list(classes), "n": n.to_numpy(), "percent": 100 * n.to_numpy() / max(len(table), 1)})

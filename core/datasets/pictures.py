@@ -32,19 +32,18 @@ def measure(cases: Sequence[Case], copies: np.ndarray, progress: Progress | None
     small = Preprocessing((edge, edge), channels, (0.0,) * channels, (1.0,) * channels)
 
     def one(i: int) -> tuple[float, ...]:
-        if not cases[i].pixel_hash:
-            return (np.nan,) * (2 + len(INTENSITY)) + (0,)
         image = cases[i].load()
         copy = preprocess(image, small).clamp(0, 1).mul(255).round().to(torch.uint8).numpy()  # (C, e, e)
         copies[i] = copy[0] if channels == 1 else copy.transpose(1, 2, 0)
         return (*image.pixels.shape[:2], *_intensity(image), difference_hash(as_image(copies[i])))
 
-    rows = []
+    rows: list[tuple[float, ...]] = [(np.nan,) * (2 + len(INTENSITY)) + (0,)] * len(cases)
+    there = [i for i, case in enumerate(cases) if case.pixel_hash]
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        for done, row in enumerate(pool.map(one, range(len(cases))), start=1):
-            rows.append(row)
-            if progress and (done % 100 == 0 or done == len(cases)):
-                progress(done, len(cases), "Measuring pictures")
+        for done, (i, row) in enumerate(zip(there, pool.map(one, there), strict=True), start=1):
+            rows[i] = row
+            if progress and (done % 100 == 0 or done == len(there)):
+                progress(done, len(there), "Measuring pictures")
     frame = pd.DataFrame(rows, columns=["height", "width", *INTENSITY, "dhash"])
     return frame.assign(dhash=np.array([row[-1] for row in rows], dtype=np.uint64))
 

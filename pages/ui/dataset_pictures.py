@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,7 +47,7 @@ def short(case_id: str) -> str:
 def caption(shown: Opened, row: int) -> str:
     """A case in a few words."""
     case = shown.profile.table.iloc[row]
-    return f"{short(case['case_id'])} {case['split']}, {case['label']}"
+    return f"{short(case['case_id'])}, {case['split']}, {case['label']}"
 
 
 def samples(shown: Opened) -> None:
@@ -129,22 +130,25 @@ def duplicates(shown: Opened) -> None:
     st.caption(
         "Identical: equal pixels. Nearly: difference hashes at most 6 of 64 bits apart, and small copies that correlate by 0.95 "
         "or more. "
-        "A pair across splits makes test figures too good; a pair with contradicting labels has at least one wrong label."
+        "A pair across splits makes test figures too good; identical pictures with contradicting labels have a wrong one."
     )
     chosen = pairs[kinds[kind]]
     page = _page(len(chosen), f"ds_pairs_page:{kind}")
-    for start in range(page, min(page + PAGE, len(chosen)), 3):
-        for place, pair in zip(st.columns(3), chosen.iloc[start : start + 3].itertuples(), strict=False):
-            with place, st.container(border=True):
-                how = "identical" if pair.identical else f"likeness {pair.likeness:.4f}"
-                patient = (
-                    f" :gray[{'same patient' if pair.same_patient else 'different patients'}]" if patients_known else ""
-                )
-                st.markdown(f"**{how}**{patient}" + ("" if pair.same_label else " :orange[contradicting labels]"))
-                row_of([thumbnail(shown, row, edge=190) for row in (pair.a, pair.b)],
-                       [caption(shown, row) for row in (pair.a, pair.b)])  # fmt: skip
+    with st.container(horizontal=True):
+        for pair in chosen.iloc[page : page + PAGE].itertuples():
+            with st.container(border=True, width=440):
+                _pair(shown, pair, patients_known)
     if chosen.empty:
         st.caption("None.")
+
+
+def _pair(shown: Opened, pair: Any, patients_known: bool) -> None:
+    text = "**identical**" if pair.identical else f"**likeness {pair.likeness:.4f}**"
+    if patients_known:
+        text += " :gray[same patient]" if pair.same_patient else " :gray[different patients]"
+    st.markdown(text if pair.same_label else f"{text} :orange[contradicting labels]")
+    rows = (pair.a, pair.b)
+    row_of([thumbnail(shown, row, edge=190) for row in rows], [caption(shown, row) for row in rows])
 
 
 def outliers(shown: Opened) -> None:

@@ -1,11 +1,14 @@
 """Registered datasets: known by path and task, brought up to date, named once."""
 
 import dataclasses
+import json
 
 import pytest
 
+from core.datasets.profile import profile_folder, read_profile
 from core.records import Refused
 from db import audit, datasets, engine
+from db.__main__ import main
 from db.datasets import DatasetEntry
 
 COUNTS = {"train": {"malignant": 1, "benign": 2}}
@@ -76,3 +79,21 @@ def test_a_fingerprint_is_a_hash(store):
     """It becomes the name of a folder, so anything else is an error of the caller."""
     with engine.write() as session, pytest.raises(ValueError, match="SHA-256"):
         datasets.add_dataset(session, dataclasses.replace(ENTRY, fingerprint="../x"))
+
+
+def test_a_dataset_is_registered_from_the_terminal(store, tmp_path, capsys):
+    """`python -m db add-dataset` stores path, task, counts and what pages show; repeating it doubles nothing."""
+    rows = [f"{i}.png,{'benign' if i % 2 else 'malignant'},P{i},{('train', 'val', 'test')[i % 3]}" for i in range(12)]
+    path = tmp_path / "set.csv"
+    path.write_text("\n".join(["file,label,patient_id,split", *rows]) + "\n")
+    command = ["add-dataset", str(path), "--task", "breast-mri", "--name", "Mine", "--json"]
+    assert [main(command), main(command)] == [0, 0]
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["stored"] for line in said] == [True, False]
+    with engine.read() as session:
+        (entry,) = datasets.list_datasets(session)
+    assert (entry.name, entry.path, entry.task) == ("Mine", str(path), "breast-mri")
+    assert entry.counts["val"] == {"benign": 2, "malignant": 2}
+    assert len(read_profile(profile_folder(entry.fingerprint, entry.task)).table) == 12
+    assert main(["add-dataset", str(tmp_path / "nothing"), "--task", "breast-mri"]) == 1
+    assert "There is no dataset" in capsys.readouterr().err

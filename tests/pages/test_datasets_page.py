@@ -180,7 +180,7 @@ def test_a_planted_leak_is_shown_side_by_side(store, tmp_path):
     assert "Contradicting labels (1)" in labels
     assert "contradicting labels" in said(at)
     captions = [image.captions[0] for image in at.get("image")]
-    assert captions == ["…alignant/P99/twin.png test, malignant", "train/benign/P0/0.png train, benign"]
+    assert captions == ["…alignant/P99/twin.png, test, malignant", "train/benign/P0/0.png, train, benign"]
 
 
 def finished(key: tuple[str, ...]) -> Future:
