@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from core.figures import BLUE, BLUES, VERMILLION, titled
+from core.figures import BLUE, BLUES, GREY, VERMILLION, titled
 from core.records import Estimate
+
+MOST_NAMED = 15  # points with their name beside them
 
 
 def scatter_figure(
@@ -29,8 +31,12 @@ def scatter_figure(
     if known:
         values = np.array([(metric[i].value, metric[i].low, metric[i].high) for i in known], dtype=float)
         figure.add_scatter(
-            x=[x[i] for i in known], y=values[:, 0], mode="markers", text=[names[i] for i in known],
-            error_y={"array": values[:, 2] - values[:, 0], "arrayminus": values[:, 0] - values[:, 1], "thickness": 1},
+            x=[x[i] for i in known], y=values[:, 0], mode="markers+text" if len(known) <= MOST_NAMED else "markers",
+            text=[names[i] for i in known], textposition="top center",
+            error_y={
+                "array": values[:, 2] - values[:, 0], "arrayminus": values[:, 0] - values[:, 1], "thickness": 1,
+                "color": GREY,
+            },
             marker={"size": 10, "color": [VERMILLION if i == baseline else BLUE for i in known]},
             hovertemplate="%{text}<br>%{x:,}<br>%{y:.4f}<extra></extra>", showlegend=False,
         )  # fmt: skip

@@ -147,7 +147,7 @@ def histogram_figure(
     return figure.update_layout(height=440)
 
 
-def forest_figure(rows: Sequence[tuple[str, Estimate]], overall: Estimate, title: str) -> go.Figure:
+def forest_figure(rows: Sequence[tuple[str, Estimate]], overall: Estimate, title: str, axis: str) -> go.Figure:
     """One interval per named group, from top to bottom, with the overall value as a line; undefined groups say why."""
     figure = titled(f"{title}, n = {overall.n:,}")
     names = [name for name, _ in rows]
@@ -161,11 +161,11 @@ def forest_figure(rows: Sequence[tuple[str, Estimate]], overall: Estimate, title
             name="Value and 95 % interval", showlegend=False,
         )  # fmt: skip
     for place, (_, estimate) in enumerate(rows):
-        text = estimate_text(estimate)
+        text = estimate_text(estimate, 3)
         figure.add_annotation(x=1.01, y=place, xref="paper", yref="y", xanchor="left", text=text, showarrow=False)
     if overall.value is not None:
         figure.add_vline(x=overall.value, line={"color": GREY, "dash": "dot", "width": 1.5})
-    figure.update_xaxes(title=title)
+    figure.update_xaxes(title=axis)
     figure.update_yaxes(
         tickvals=list(range(len(names))),
         ticktext=names,

@@ -88,10 +88,14 @@ with st.container(horizontal=True, vertical_alignment="center"):
     st.title("Comparison")
     st.space("stretch")
     format_choice()
-chosen = choose()
+top = st.columns([3, 2], vertical_alignment="bottom")
+with top[0]:
+    chosen = choose()
 if len(chosen) < 2:
     messages.empty("Choose two to fifty runs", "Read them from the list above, or pick them on the **Runs** page.")
 elif len(chosen) > MOST_RUNS:
     st.error(f"{len(chosen)} runs are too many: compare at most {MOST_RUNS}.", icon=":material/block:")
 else:
-    show(comparing.gather(chosen, baseline_of(chosen)), lead=user.role == "lead")
+    with top[1]:
+        baseline = baseline_of(chosen)
+    show(comparing.gather(chosen, baseline), lead=user.role == "lead")

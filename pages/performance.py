@@ -51,23 +51,26 @@ def choose() -> str | None:
 
 def downloads(data: RunData) -> None:
     run = data.run
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.page_link(
-            "comparison.py", label="Compare", icon=":material/compare_arrows:", query_params={"runs": run.id[:12]}
-        )
-        st.download_button(
-            "Report", lambda: run_report(run).encode(), f"tumortrace-run-{run.id[:12]}.html", "text/html",
-            icon=":material/description:", on_click="ignore", help="One printable page, HTML in a single file",
-        )  # fmt: skip
-        format_choice()
+    st.page_link("comparison.py", label="Compare", icon=":material/compare_arrows:", query_params={"runs": run.id[:12]})
+    st.download_button(
+        "Report",
+        lambda: run_report(run).encode(),
+        f"tumortrace-run-{run.id[:12]}.html",
+        "text/html",
+        icon=":material/description:",
+        on_click="ignore",
+        help="One printable page, HTML in a single file",
+    )
+    format_choice()
 
 
 def show(data: RunData, *, lead: bool) -> None:
     sections = [name for name in SECTIONS if lead or name not in WITH_PICTURES]
     threshold = performance_overview.threshold_control(data)
+    key = performance_cases.SECTION
     section = st.segmented_control(
-        "Section", sections, default="overview", required=True, format_func=SECTIONS.get, key=performance_cases.SECTION,
-        bind="query-params", persist_state="page", label_visibility="collapsed",
+        "Section", sections, default=None if key in st.session_state else "overview", required=True, key=key,
+        format_func=SECTIONS.get, bind="query-params", persist_state="page", label_visibility="collapsed",
     )  # fmt: skip
     if section == "overview":
         performance_overview.show(data, threshold, cases_open=lead)
@@ -97,11 +100,12 @@ user = identity.current_user()
 with st.container(horizontal=True, vertical_alignment="center"):
     st.title("Performance", width="content")
     chosen = choose()
-if chosen is None:
+    data = run_data.load(chosen) if chosen else None
+    if data:
+        downloads(data)
+if data is None:
     messages.empty(
         "No evaluation runs yet", "Score a model with `python -m core evaluate`, then `python -m db ingest RUN_DIR`."
     )
 else:
-    data = run_data.load(chosen)
-    downloads(data)
     show(data, lead=user.role == "lead")

@@ -74,9 +74,9 @@ def gather(ids: list[str], baseline: str) -> Compared:
 
 
 @st.cache_resource(max_entries=KEPT, show_spinner=False)
-def _part(_url: str, baseline: str, run_id: str) -> Scored | None:
+def _part(url: str, baseline: str, run_id: str) -> Scored | None:
     """The run's part with its cases in the baseline's order; None where they are not the same cases or labels."""
-    order, labels = _cases(_url, baseline)
+    order, labels = _cases(url, baseline)
     with store.read() as session:
         scores = runs.get_scores(session, run_id)
     own_labels, probabilities = scores.labels, scores.probabilities
@@ -92,15 +92,15 @@ def _part(_url: str, baseline: str, run_id: str) -> Scored | None:
 
 
 @st.cache_resource(max_entries=KEPT, show_spinner=False)
-def _cases(_url: str, run_id: str) -> tuple[str, np.ndarray]:
+def _cases(url: str, run_id: str) -> tuple[str, np.ndarray]:
     with store.read() as session:
         scores = runs.get_scores(session, run_id)
     return scores.cases, scores.labels
 
 
 @st.cache_resource(max_entries=64 * KEPT, show_spinner=False)
-def _difference(_url: str, baseline: str, other: str) -> dict[str, Difference]:
-    base, part = _part(_url, baseline, baseline), _part(_url, baseline, other)
+def _difference(url: str, baseline: str, other: str) -> dict[str, Difference]:
+    base, part = _part(url, baseline, baseline), _part(url, baseline, other)
     assert base is not None
     assert part is not None
     data = run_data.load(baseline)

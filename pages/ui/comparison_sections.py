@@ -93,7 +93,8 @@ def curves(compared: Compared) -> None:
 def disagreement(compared: Compared, *, cases_open: bool) -> None:
     """Which cases one of two runs gets right and the other wrong."""
     others = list(range(1, len(compared.ids)))
-    other = st.selectbox(
+    left, right = st.columns([2, 3])
+    other = left.selectbox(
         "Baseline against", others, format_func=lambda i: compared.names[i], key=f"against:{compared.ids[0]}"
     )
     base, part = compared.parts[0].right, compared.parts[other].right
@@ -102,8 +103,9 @@ def disagreement(compared: Compared, *, cases_open: bool) -> None:
         "Both are wrong": ~base & ~part, "Both are right": base & part,
     }  # fmt: skip
     counts = pd.DataFrame({"Cases": list(kinds), "n": [int(cases.sum()) for cases in kinds.values()]})
-    st.dataframe(counts, hide_index=True, alt="Paired disagreement", width="content")
-    csv(lambda: counts, "disagreement")
+    with right:
+        st.dataframe(counts, hide_index=True, alt="Paired disagreement", width="content")
+        csv(lambda: counts, "disagreement")
     if not cases_open:
         st.caption("Project leads can open the cases: pictures with their reference standard would unblind a reading.")
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -14,6 +15,7 @@ from pages.ui.run_data import RunData
 
 COLUMNS, ROWS = 8, 3
 PAGE = COLUMNS * ROWS
+_MARKUP = re.compile(r"\*\*|:[a-z]+\[|\]")  # of a note: a table shows it as it stands
 
 
 def page_of(places: np.ndarray, key: str) -> np.ndarray:
@@ -84,9 +86,11 @@ def _table(data: RunData, shown: np.ndarray, links: dict[int, str], note: Callab
         {
             "Case": [data.run.case_ids[i] for i in shown],
             "Patient": [data.run.patient_ids[i] for i in shown],
-            "What": [note(int(i)).replace("**", "") for i in shown],
+            "What": [_MARKUP.sub("", note(int(i))) for i in shown],
             "Study": [f"/review?study={links[int(i)]}" if int(i) in links else None for i in shown],
         }
     )
+    if not links:
+        rows = rows.drop(columns="Study")
     link = st.column_config.LinkColumn("Study", display_text="open")
     st.dataframe(rows, hide_index=True, column_config={"Study": link}, alt="Cases")

@@ -12,7 +12,7 @@ from pages.ui.gallery import gallery
 from pages.ui.metric_names import class_name
 from pages.ui.run_data import RunData
 
-SECTION = "section"
+SECTION, KIND = "section", "cases_kind"
 ANY = -1
 KINDS = {"all": "All", "wrong": "Incorrect", "right": "Correct"}
 ORDERS = {"sure": "Most confident first", "unsure": "Least confident first", "order": "As in the run"}
@@ -21,7 +21,7 @@ ORDERS = {"sure": "Most confident first", "unsure": "Least confident first", "or
 def open_cell(run_id: str, truth: int, called: int) -> None:
     """Callback: go to the cases of one cell of the confusion matrix."""
     st.session_state[SECTION] = "cases"
-    st.session_state["cases_kind"] = "all"
+    st.session_state[KIND] = "all"
     for name, value in (("truth", truth), ("called", called)):
         st.session_state[f"cases_{name}:{run_id}"] = value
     st.session_state.pop("cases:page", None)
@@ -32,8 +32,10 @@ def show(data: RunData, threshold: float | None) -> None:
     run = data.run
     labels = {ANY: "Any"} | {i: class_name(name) for i, name in enumerate(run.classes)}
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        kind = st.segmented_control("Cases", list(KINDS), default="all", required=True, format_func=KINDS.get, key="cases_kind",
-                                    persist_state="page")  # fmt: skip
+        kind = st.segmented_control(
+            "Cases", list(KINDS), default=None if KIND in st.session_state else "all", required=True,
+            format_func=KINDS.get, key=KIND, persist_state="page",
+        )  # fmt: skip
         truth = st.selectbox("Reference standard", list(labels), format_func=labels.get, key=f"cases_truth:{run.id}",
                              persist_state="page")  # fmt: skip
         called = st.selectbox("Predicted", list(labels), format_func=labels.get, key=f"cases_called:{run.id}",

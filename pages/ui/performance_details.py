@@ -59,13 +59,13 @@ def _calibration(data: RunData) -> tuple[CalibrationBins, Estimate, str]:
         outcome = "the predicted class"
     return (
         calibration_bins(outcomes, scores),
-        data.run.metrics.get("ece") or _ece(data.run.id, outcomes, scores),
+        data.run.metrics.get("ece") or _ece(data.key, outcomes, scores),
         outcome,
     )
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def _ece(run_id: str, _outcomes: np.ndarray, _scores: np.ndarray) -> Estimate:
+def _ece(key: str, _outcomes: np.ndarray, _scores: np.ndarray) -> Estimate:
     return ece(_outcomes, _scores)
 
 
@@ -90,13 +90,15 @@ def classes(data: RunData, threshold: float | None) -> None:
     st.subheader(f"Classification report, n = {int(matrix.sum()):,}")
     report = pd.DataFrame(classification_report(matrix, names))
     number = {c: st.column_config.NumberColumn(format="%.4f") for c in report.columns if c not in ("class", "support")}
-    st.dataframe(report, hide_index=True, column_config=number, alt="Classification report")
+    st.dataframe(
+        report, hide_index=True, column_config=number, height=38 + 35 * len(report), alt="Classification report"
+    )
     csv(lambda: report, "classification-report")
     st.subheader("Each class against the rest")
     counts = pd.DataFrame(one_vs_rest_counts(matrix), columns=["TP", "TN", "FP", "FN"])
     counts.insert(0, "Class", names)
     counts["n"] = int(matrix.sum())
-    st.dataframe(counts, hide_index=True, alt="Counts by class")
+    st.dataframe(counts, hide_index=True, height=38 + 35 * len(counts), alt="Counts by class")
     csv(lambda: counts, "class-counts")
     if data.patients is not None:
         st.caption(
@@ -130,7 +132,7 @@ def subgroups(data: RunData, threshold: float | None) -> None:
         )
         for g in groups
     ]
-    figure = figures_run.forest_figure(rows, overall[metric], f"{title_of(metric)} by {column}")
+    figure = figures_run.forest_figure(rows, overall[metric], f"{title_of(metric)} by {column}", title_of(metric))
     table = pd.DataFrame([{"group": name, **dataclasses.asdict(e)} for name, e in rows])
     chart(figure, "subgroups", lambda: table)
     _gap(data, column, edges_text, metric, threshold)
@@ -152,11 +154,11 @@ def _column(data: RunData, column: str, edges_text: str) -> list[str]:
 
 
 def _groups(data: RunData, column: str, edges_text: str, threshold: float | None) -> tuple:
-    return _cached_groups(data.run.id, column, edges_text.strip(), threshold, data)
+    return _cached_groups(data.key, column, edges_text.strip(), threshold, data)
 
 
 @st.cache_resource(max_entries=256, show_spinner=False)
-def _cached_groups(run_id: str, column: str, edges_text: str, threshold: float | None, _data: RunData) -> tuple:
+def _cached_groups(key: str, column: str, edges_text: str, threshold: float | None, _data: RunData) -> tuple:
     run = _data.run
     groups = subgroup_metrics(
         run.labels,
@@ -180,7 +182,7 @@ def _gap(data: RunData, column: str, edges_text: str, metric: str, threshold: fl
     ):
         st.caption("Several subgroups are several looks: a single wide gap may be chance. The test says how often.")
         return
-    found = _cached_gap(data.run.id, column, edges_text.strip(), metric, threshold, data)
+    found = _cached_gap(data.key, column, edges_text.strip(), metric, threshold, data)
     if found.gap is None:
         st.caption(f"No test: {found.reason}.")
         return
@@ -193,7 +195,7 @@ def _gap(data: RunData, column: str, edges_text: str, metric: str, threshold: fl
 
 @st.cache_resource(max_entries=256, show_spinner="Permuting…")
 def _cached_gap(
-    run_id: str, column: str, edges_text: str, metric: str, threshold: float | None, _data: RunData
+    key: str, column: str, edges_text: str, metric: str, threshold: float | None, _data: RunData
 ) -> GapTest:
     return gap_test(
         _data.labels01, _data.scores, _column(_data, column, edges_text), metric=metric, threshold=threshold,

@@ -108,6 +108,8 @@ def _confusion(data: RunData, threshold: float | None, cases_open: bool) -> None
         ).reset_index()
 
     figure = figures.confusion_figure(matrix, run.classes, title)
+    if data.binary:
+        figure.update_layout(height=440)  # as high as the curves beside it
     if not cases_open:
         chart(figure, "confusion", table)
         return

@@ -28,6 +28,7 @@ class RunData:
     """A run and what follows from it, each worked out at its first use. Shared by all sessions: never write into it."""
 
     run: EvaluationRun
+    key: str  # of what is kept about it: address of its store and run id
 
     @property
     def task(self) -> Task:
@@ -134,9 +135,9 @@ class RunData:
 
 
 @st.cache_resource(max_entries=OPENED, show_spinner=False)
-def _load(_url: str, run_id: str) -> RunData:
+def _load(url: str, run_id: str) -> RunData:
     with store.read() as session:
-        return RunData(runs.get_run(session, run_id))
+        return RunData(runs.get_run(session, run_id), f"{url}|{run_id}")
 
 
 def load(run_id: str) -> RunData:
@@ -145,7 +146,7 @@ def load(run_id: str) -> RunData:
 
 
 @st.cache_resource(max_entries=OPENED, show_spinner=False)
-def _attributes(_url: str, run_id: str) -> pd.DataFrame:
+def _attributes(url: str, run_id: str) -> pd.DataFrame:
     with store.read() as session:
         return runs.get_attributes(session, run_id)
 
@@ -156,7 +157,7 @@ def attributes(run_id: str) -> pd.DataFrame:
 
 
 @st.cache_resource(max_entries=OPENED, show_spinner=False)
-def _pixel_hashes(_url: str, run_id: str) -> pd.Series:
+def _pixel_hashes(url: str, run_id: str) -> pd.Series:
     with store.read() as session:
         return runs.get_pixel_hashes(session, run_id)
 

@@ -26,9 +26,8 @@ def table(rows: pd.DataFrame, key: str) -> list[str]:
     )  # fmt: skip
     for name in SHOWN:
         if name in rows:
-            shown[name] = [
-                _interval(*values) for values in zip(rows[name], rows[f"{name}_low"], rows[f"{name}_high"], strict=True)
-            ]
+            parts = (rows[f"{name}{part}"] for part in ("", "_low", "_high", "_n"))
+            shown[name] = [_interval(*values) for values in zip(*parts, strict=True)]
     config = {
         "model_name": "Model", "task": "Task", "dataset": "Dataset", "split": "Split", "n": "n", "auc": "AUC (95 %)",
         "accuracy": "Accuracy", "sensitivity": "Sensitivity", "specificity": "Specificity",
@@ -43,7 +42,9 @@ def table(rows: pd.DataFrame, key: str) -> list[str]:
     return [str(rows["id"].iloc[place]) for place in event["selection"]["rows"]]
 
 
-def _interval(value: float, low: float, high: float) -> str:
+def _interval(value: float, low: float, high: float, n: int) -> str:
+    if pd.isna(n):
+        return "–"  # the run's task has no such figure
     return "undefined" if pd.isna(value) else f"{value:.3f} ({low:.3f}–{high:.3f})"
 
 
