@@ -66,7 +66,7 @@ def samples(shown: Opened) -> None:
                 continue
             copies = shown.profile.copies[rows]
             if recipe != PLAIN:
-                copies = augmented(copies, recipe, seed)
+                copies = augmented(copies, recipe, seed + int(rows[0]))  # else every row would turn alike
             st.markdown(
                 f"**{label}** :gray[{len(rows)} of {int(((table['split'] == split) & (table['label'] == label)).sum()):,}]"
             )
