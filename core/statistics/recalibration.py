@@ -10,10 +10,12 @@ from scipy.special import expit, logit
 from core.records import Estimate
 from core.statistics.discrimination import ONE_CLASS
 from core.statistics.estimates import as_labels, as_probabilities, undefined
-from core.statistics.linearised import ONE_PATIENT, clustered, critical, patient_codes
+from core.statistics.linearised import ONE_PATIENT, clustered, count_patients, critical, patient_codes
 
 _EPSILON = 1e-12  # probabilities of 0 and 1 have no log odds
 _STEPS = 60
+TOO_CERTAIN = "the predictions are too near 0 and 1"
+_FLAT = 1e-8  # of the information: below, the likelihood says nothing of the coefficient
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ def recalibration(
     """Logistic recalibration of labels (N,) in {0, 1} by probabilities (N,) of class 1, fitted by Newton's method.
 
     Wald intervals as R's `glm` gives them; over patients (N,) who have several cases, with the variance of the patients'
-    summed scores (Liang & Zeger 1986). Undefined without both classes; the line also where all predictions are equal or
-    separate the classes, for then its slope has no end.
+    summed scores (Liang & Zeger 1986). Undefined without both classes, and where predictions are so near 0 and 1 that the
+    likelihood is flat; the line also where all are equal or separate the classes, for then its slope has no end.
     """
     labels, p = as_labels(labels01, 2), as_probabilities(probabilities)
     if p.shape != labels.shape:
@@ -72,26 +74,39 @@ def _fit(
 
     Steps that do not raise the likelihood are halved; the maximum is unique and finite here, so this ends there.
     """
+    if codes is not None and count_patients(codes) <= design.shape[1]:
+        reason = "an interval needs more patients than the line has coefficients"
+        return [undefined(len(labels), method, reason)] * design.shape[1]
     beta = np.zeros(design.shape[1])
     best = _log_likelihood(design @ beta + offset, labels)
     for _ in range(_STEPS):
         mean = expit(design @ beta + offset)
-        step = np.linalg.solve(_information(design, mean), design.T @ (labels - mean))
+        information = _information(design, mean)
+        if _is_flat(information):
+            return [undefined(len(labels), method, TOO_CERTAIN)] * len(beta)
+        step = np.linalg.solve(information, design.T @ (labels - mean))
         while (reached := _log_likelihood(design @ (beta + step) + offset, labels)) < best - 1e-9 * abs(best):
             step = step / 2
         beta, best = beta + step, reached
         if np.abs(step).max() < 1e-10:
             break
     mean = expit(design @ beta + offset)
-    covariance = np.linalg.inv(_information(design, mean))
+    information = _information(design, mean)
+    if _is_flat(information):
+        return [undefined(len(labels), method, TOO_CERTAIN)] * len(beta)
+    covariance = np.linalg.inv(information)
     if codes is not None:
         scores = design * (labels - mean)[:, None]  # (N, Q)
         sums = np.column_stack([np.bincount(codes, weights=column) for column in scores.T])  # (K, Q)
         covariance = covariance @ (sums.T @ sums) @ covariance * (len(sums) / (len(sums) - 1))
-    half = critical(codes) * np.sqrt(np.diag(covariance))
+    half = critical(codes) * np.sqrt(np.maximum(np.diag(covariance), 0))
     return [
         Estimate(float(b), float(b - h), float(b + h), len(labels), method) for b, h in zip(beta, half, strict=True)
     ]
+
+
+def _is_flat(information: np.ndarray) -> bool:
+    return bool(np.diag(information).min() < _FLAT or np.linalg.cond(information) > 1 / _FLAT)
 
 
 def _information(design: np.ndarray, mean: np.ndarray) -> np.ndarray:

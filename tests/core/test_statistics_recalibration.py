@@ -76,6 +76,13 @@ def test_equal_predictions_still_have_a_level():
     assert found.in_the_large.value == pytest.approx(-logit(0.3))
 
 
+def test_certainty_that_is_always_right_leaves_a_flat_likelihood():
+    """Predictions of exactly 0 and 1, all right: any level fits, so none is given, and nothing is raised."""
+    found = recalibration([0, 1, 0, 1], [0.0, 1.0, 0.0, 1.0])
+    assert found.in_the_large.value is None
+    assert found.in_the_large.reason == "the predictions are too near 0 and 1"
+
+
 def test_intervals_cover_95_percent():
     """1,000 samples of 300 cases on a line of slope 0.8 and intercept 0.3: both limits hold them in 93–97 %."""
     held = np.zeros(2)
