@@ -97,7 +97,7 @@ SOBEL = Family(
     1,
     sobel_values,
     sobel_pictures,
-    {"": "brightness per pixel, × 2", "direction": "share of magnitude"},
+    {"": "brightness per pixel, × 2", "magnitude": "brightness per pixel, × √2", "direction": "share of magnitude"},
     "X and Y: mid-grey is flat, bright rises, dark falls. Magnitude: bright is steep. Direction: one colour for each way.",
 )
 

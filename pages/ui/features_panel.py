@@ -88,7 +88,7 @@ def picture(side: Side, family: str, title: str) -> None:
     shown = FAMILIES[family].pictures(grey).get(title, grey)
     where = "region" if side.region else "whole image"
     st.image(
-        _to_screen(shown), caption=f"{side.title}, {where}, {grey.shape[1]} × {grey.shape[0]} pixels", width="stretch"
+        _to_screen(shown), caption=f"{side.title}, {where}, {grey.shape[1]} × {grey.shape[0]} pixels", width=_WIDTH
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from core.explain import METHODS, Cancelled, Request
-from core.records import Heatmap
+from core.records import Heatmap, Refused
 from pages.ui import resources
 from pages.ui.case import Case
 from pages.ui.model_panel import ModelView
@@ -71,6 +71,8 @@ def _wait(job: resources.HeatmapJob) -> Heatmap | None:
         _progress(job)
     except Cancelled:
         st.caption("Stopped. Choose the heatmap again to start it anew.")
+    except Refused as reason:  # said here, so that the rest of the page, the assessment above all, is still drawn
+        st.warning(str(reason), icon=":material/block:")
     return None
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from core.architectures import get_architecture
-from core.checkpoint import Checkpoint, model_record, save_checkpoint
+from core.checkpoint import Checkpoint, load_checkpoint, model_record, save_checkpoint
 from core.features import FAMILIES, extract
 from core.features.table import measure_files, write_table
 from core.records import Image, Refused, Study, full_range_window, study_id
@@ -202,23 +202,43 @@ def test_numbers_are_measured_once_for_each_picture(store, monkeypatch):
     assert len(shown_numbers(open_page("features", "Anna", study=study.id, family="haralick"))) == 13
 
 
+def register_baseline(folder, status="candidate"):
+    """A baseline without any knowledge, registered for breast MRI."""
+    known, task, path = get_architecture("features-logistic"), TASKS["breast-mri"], folder / "c.pt"
+    state = known.build(2).state_dict()
+    version = save_checkpoint(Checkpoint(known.name, task.name, task.classes, known.preprocessing(16), state), path)
+    models.store_model_file(path, version)
+    with engine.write() as session:
+        models.add_model(session, model_record(load_checkpoint(path), "Baseline"))
+        if status != "candidate":
+            models.set_model_status(session, version, status, "Lena")
+
+
 def test_a_registered_baseline_is_explained_by_its_coefficients(store, tmp_path):
     """The strongest coefficients as bars, for the positive class."""
     add_people()
     add_studies(1)
-    known, task = get_architecture("features-logistic"), TASKS["breast-mri"]
-    state = known.build(2).state_dict()
-    path = tmp_path / "c.pt"
-    version = save_checkpoint(
-        Checkpoint("features-logistic", task.name, task.classes, known.preprocessing(16), state), path
-    )
-    models.store_model_file(path, version)
-    with engine.write() as session:
-        from core.checkpoint import load_checkpoint
-
-        models.add_model(session, model_record(load_checkpoint(path), "Baseline"))
+    register_baseline(tmp_path)
     at = open_page("features")
     assert any(title.startswith("Strongest 20 of") and title.endswith("for malignant") for title in charts(at))
+
+
+def test_a_baseline_reads_studies_like_any_model(store, tmp_path, monkeypatch):
+    """The review page shows its result; Grad-CAM, which it cannot have, is one sentence and the form is still there."""
+    monkeypatch.setenv("TUMORTRACE_PROTOCOL", "aided")
+    add_people()
+    study = add_studies(1)[0]
+    register_baseline(tmp_path, "active")
+    at = open_page("review", study=study.id)
+    assert "Says **" in said(at)
+    (choice,) = [c for c in at.segmented_control if c.label == "Heatmap"]
+    at = choice.set_value("gradcam").run()
+    for _ in range(50):
+        if at.warning:
+            break
+        at.run()
+    assert "Grad-CAM needs a network" in at.warning[0].value
+    assert any(b.label.startswith("Save") for b in at.button)
 
 
 def test_an_empty_store_says_what_to_do(store):
