@@ -253,3 +253,13 @@ def test_compare_refuses_other_shapes():
     labels, a, b = two_models(10, seed=13)
     with pytest.raises(ValueError, match=r"shape \(10, 2\)"):
         compare(labels, squeezed(a), squeezed(b)[:9], get_task("breast-mri"))
+
+
+def test_paired_bootstrap_covers_95_percent():
+    """200 samples of 100 cases, 100 replicates each: a difference of mean scores is held in 91–98 % (simulation error 1.6 %)."""
+    held = 0
+    for seed in range(200):
+        labels, a, b = two_models(100, seed=seed)
+        found = paired_bootstrap(labels, a, b, lambda y, s: float(s.mean()), replicates=100, seed=seed)
+        held += found.low <= 0.5 - 0.35 <= found.high  # half of the cases are positive, and lie 1 and 0.7 higher
+    assert 0.91 <= held / 200 <= 0.98

@@ -125,3 +125,25 @@ def test_bloodmnist_tables_are_reproduced():
         assert macro_f1(matrix).value == pytest.approx(summary.loc[run, "test_macro_f1"], abs=1e-9)
         assert np.trace(matrix) / matrix.sum() == pytest.approx(summary.loc[run, "test_accuracy"], abs=1e-9)
         assert matrix.sum() == 3421
+
+
+def test_bootstrap_intervals_of_macro_figures_cover_95_percent():
+    """300 samples of 150 cases in three classes: macro AUC and macro F1 are held in 90–97 % (simulation error 1.4 %).
+
+    Percentile limits of figures near 1 fall one or two per cent short of 95 % in samples of this size; the averages of
+    `report`, by the delta method, do not. The truth is taken from 60,000 cases.
+    """
+    labels, p = scored(60_000, 3, seed=0)
+    truths = (
+        np.mean([auc(labels == k, p[:, k]).value for k in range(3)]),
+        macro_f1(confusion_matrix(labels, p.argmax(axis=1), 3), replicates=1).value,
+    )
+    held = np.zeros(2)
+    for seed in range(1, 301):
+        labels, p = scored(150, 3, seed=seed)
+        found = (
+            macro_auc(labels, p, replicates=150),
+            macro_f1(confusion_matrix(labels, p.argmax(axis=1), 3), replicates=300),
+        )
+        held += [e.low <= truth <= e.high for e, truth in zip(found, truths, strict=True)]
+    assert ((held / 300 >= 0.90) & (held / 300 <= 0.97)).all(), held / 300
