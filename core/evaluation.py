@@ -20,7 +20,7 @@ from core.datasets import Case, Dataset, as_dataset, tensors
 from core.datasets.dataset import Progress
 from core.files import write_json, write_text
 from core.predict import batched_probabilities
-from core.runs import FORMAT, PROBABILITY_DECIMALS, read_run
+from core.runs import FORMAT, MOST_ATTRIBUTES, PROBABILITY_DECIMALS, read_run
 from core.statistics.summary import evaluate as all_metrics
 from core.tasks import get_task
 from core.thumbnails import MOST_CASES, picture_cases, write_thumbnails
@@ -110,15 +110,25 @@ def evaluate(
 
 
 def _details(cases: Sequence[Case], out: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """Columns that follow the probabilities (the pictures' hashes; sides and views where known), and facts on thumbnails."""
-    columns: dict[str, Any] = {"pixel_hash": [case.pixel_hash for case in cases]}
+    """Columns that follow the probabilities (pictures' hashes, attributes, sides and views), and facts on thumbnails."""
+    columns: dict[str, Any] = {"pixel_hash": [case.pixel_hash for case in cases], **_attributes(cases)}
     target = out / "thumbnails.zip"
     if len(cases) > MOST_CASES:
         target.unlink(missing_ok=True)  # an earlier evaluation's would be of other cases
         return columns, {"thumbnails": f"none: {len(cases):,} cases are more than {MOST_CASES:,}"}
     pictures, sides, views = zip(*picture_cases(cases), strict=True)
-    columns |= {name: values for name, values in (("laterality", sides), ("view", views)) if any(values)}
+    seen = (("laterality", sides), ("view", views))  # by the pictures' own headers, where the dataset does not say
+    columns |= {name: values for name, values in seen if any(values) and name not in columns}
     return columns, {"thumbnails_sha256": write_thumbnails(target, pictures)}
+
+
+def _attributes(cases: Sequence[Case]) -> dict[str, list[str]]:
+    """What the dataset says of its cases (age, site, machine …), as texts, empty where it says nothing."""
+    taken = {"case_id", "patient_id", "split", "label", "pixel_hash"}
+    names = dict.fromkeys(name for case in cases for name in case.attributes if name not in taken)
+    kept = [name for name in names if not name.startswith("prob_")][:MOST_ATTRIBUTES]
+    given = {name: [case.attributes.get(name) for case in cases] for name in kept}
+    return {name: ["" if value is None else str(value) for value in values] for name, values in given.items()}
 
 
 def _predictions(

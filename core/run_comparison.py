@@ -24,13 +24,12 @@ class Scored:
     """One run's part: `right` (N,) bool, whether each case is called its class; AUCs (K,) with the cases' influences (K, N).
 
     K is 1 where the task has a positive class, else one per class, each against the rest. Both are empty where a class has no
-    cases. `curve` is the ROC curve of the positive class, thinned; None where there is none.
+    cases.
     """
 
     right: np.ndarray
     aucs: np.ndarray
     influences: np.ndarray
-    curve: RocCurve | None
 
 
 def score(labels: np.ndarray, probabilities: np.ndarray, task: Task, threshold: float | None) -> Scored:
@@ -39,11 +38,16 @@ def score(labels: np.ndarray, probabilities: np.ndarray, task: Task, threshold: 
     found = [auc_influence((labels == k).astype(np.int64), probabilities[:, k]) for k in _targets(labels, task)]
     aucs = np.array([value for value, _ in found])
     influences = np.array([influence for _, influence in found]).reshape(len(found), len(labels))
-    positive, curve = _positive(task), None
-    if positive is not None:
-        whole = roc_curve((labels == positive).astype(np.int64), np.ascontiguousarray(probabilities[:, positive]))
-        curve = thin(whole, CURVE_POINTS)
-    return Scored(right, aucs, influences, curve)
+    return Scored(right, aucs, influences)
+
+
+def drawn_roc(labels: np.ndarray, probabilities: np.ndarray, task: Task) -> RocCurve | None:
+    """ROC curve of the positive class with at most 150 points, or None where the task has no positive class."""
+    positive = _positive(task)
+    if positive is None:
+        return None
+    scores = np.ascontiguousarray(probabilities[:, positive])
+    return thin(roc_curve((labels == positive).astype(np.int64), scores), CURVE_POINTS)
 
 
 def differences(

@@ -10,7 +10,8 @@ import pandas as pd
 import streamlit as st
 
 from core import settings
-from core.run_comparison import Scored, differences, places_in, score, why_not_comparable
+from core.run_comparison import Scored, differences, drawn_roc, places_in, score, why_not_comparable
+from core.statistics.discrimination import RocCurve
 from core.statistics.paired import Difference
 from core.tasks import TASKS, Task
 from db import engine as store
@@ -44,6 +45,10 @@ class Compared:
     def ids(self) -> list[str]:
         """Their run ids, the baseline's first."""
         return list(self.rows["id"])
+
+    def curve(self, place: int) -> RocCurve | None:
+        """The ROC curve of the run at that place."""
+        return _curve(settings.database_url(), self.ids[place])
 
     def differences(self) -> list[dict[str, Difference]]:
         """Of every run but the baseline, less the baseline."""
@@ -89,6 +94,14 @@ def _part(url: str, baseline: str, run_id: str) -> Scored | None:
         return None
     task = run_data.load(baseline).task
     return score(own_labels, probabilities, task, scores.threshold)
+
+
+@st.cache_resource(max_entries=KEPT, show_spinner=False)
+def _curve(url: str, run_id: str) -> RocCurve | None:
+    with store.read() as session:
+        scores = runs.get_scores(session, run_id)
+        task = run_list.list_runs(session, RunQuery(ids=(run_id,), archived=True))["task"].iloc[0]
+    return drawn_roc(scores.labels, scores.probabilities, TASKS[task])
 
 
 @st.cache_resource(max_entries=KEPT, show_spinner=False)

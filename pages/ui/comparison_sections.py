@@ -69,8 +69,8 @@ def difference_table(compared: Compared) -> pd.DataFrame:
 
 def curves(compared: Compared) -> None:
     """ROC curves over each other: the baseline and the best of the others."""
-    known = [i for i, part in enumerate(compared.parts) if part.curve is not None and len(part.curve.fpr)]
-    if not known:
+    known = [i for i, part in enumerate(compared.parts) if len(part.aucs)]
+    if compared.task.positive is None or not known:
         st.info("One ROC curve per run needs a positive class with cases on both sides.")
         return
     best = sorted((i for i in known if i), key=lambda i: -compared.parts[i].aucs[0])
@@ -79,7 +79,7 @@ def curves(compared: Compared) -> None:
         "Curves", options, default=options[:MOST_CURVES], format_func=lambda i: compared.names[i], max_selections=24,
         key=f"curves:{compared.ids[0]}:{len(options)}",
     )  # fmt: skip
-    shown = {f"{compared.names[i]}, AUC {compared.parts[i].aucs[0]:.3f}": compared.parts[i].curve for i in chosen}
+    shown = {f"{compared.names[i]}, AUC {compared.parts[i].aucs[0]:.3f}": compared.curve(i) for i in chosen}
     figure = figures_run.rocs_figure(shown, "ROC curves", len(compared.baseline.run.labels))
     chart(figure, "compared-rocs", lambda: pd.concat(
         [pd.DataFrame({"run": name, "fpr": c.fpr, "tpr": c.tpr}) for name, c in shown.items()] or [pd.DataFrame()]

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,6 +93,18 @@ def test_an_evaluation_pictures_every_case_in_order(run, bars_npz):
     assert thumbnails[len(cases)] is None
     digest = hashlib.sha256((run / "thumbnails.zip").read_bytes()).hexdigest()
     assert read_run(run).provenance["thumbnails_sha256"] == digest
+
+
+def test_what_the_dataset_says_of_its_cases_goes_with_the_run(bars_run, bars_npz, tmp_path):
+    """Attributes become columns of texts, empty where a case has none; a name that is taken is left out."""
+    dataset = load_dataset(bars_npz, TASK)
+    said = {0: {"age": 61, "site": "A", "label": "x"}, 1: {"age": None}}
+    test = dataset.split("test")
+    cases = tuple(replace(case, attributes=said.get(place, {"site": "B"})) for place, case in enumerate(test))
+    others = tuple(case for case in dataset.cases if case.split != "test")
+    evaluate(bars_run / "checkpoint.pt", replace(dataset, cases=(*others, *cases)), "test", tmp_path, device="cpu")
+    attributes = read_case_details(tmp_path).attributes
+    assert attributes == {"age": ("61", "", *[""] * 38), "site": ("A", "", *["B"] * 38)}
 
 
 def test_a_run_says_how_large_its_network_is(run, bars_run):
