@@ -146,8 +146,8 @@ def main() -> None:
     options = parser.parse_args()
     options.runs.mkdir(parents=True, exist_ok=True)
     lines = [
-        f"Logistic regression on {len(feature_names())} hand-made features against networks, trained from random weights with the default "
-        f"recipe and seed 0; {datetime.now(UTC):%Y-%m-%d}, `python -m benchmarks.classical_baseline "
+        f"Logistic regression on {len(feature_names())} hand-made features against networks, trained from random weights "
+        f"with the default recipe and seed 0; {datetime.now(UTC):%Y-%m-%d}, `python -m benchmarks.classical_baseline "
         f"{' '.join(path.name for path in options.data)} --models {' '.join(options.models)} --runs DIR`. Intervals are 95 %; "
         "accuracy, sensitivity and specificity are at each model's own operating point, chosen on validation; differences are "
         "paired (DeLong). One seed and 156 test cases: small differences mean nothing.",
