@@ -30,7 +30,8 @@ def add_people():
 
 def add_studies(count=6, shape=(40, 48), task="breast-mri"):
     """Studies in order of their names; every second one is malignant and brighter. Gives the records."""
-    rng, made = np.random.default_rng(0), []
+    # Pictures of their own for each task: the app keeps studies by content for the whole process.
+    rng, made = np.random.default_rng(list(TASKS).index(task)), []
     with engine.write() as session:
         for number in range(count):
             pixels = (rng.integers(0, 120, shape) + 100 * (number % 2)).astype(np.uint8)
