@@ -72,11 +72,24 @@ def auc(labels01: np.ndarray, scores: np.ndarray, *, patients: np.ndarray | None
 
 
 def auc_influence(labels: np.ndarray, scores: np.ndarray) -> tuple[float, np.ndarray]:
-    """AUC and the influence (N,) of each case on it, of labels (N,) in {0, 1} with both classes there."""
-    v10, v01 = placements(labels, scores)
-    value, influence = float(v10.mean()), np.empty(len(labels))
-    influence[labels == 1] = (v10 - value) / len(v10)
-    influence[labels == 0] = (v01 - value) / len(v01)
+    """AUC and the influence (N,) of each case on it, of labels (N,) in {0, 1} with both classes there.
+
+    The components are those of `placements`, found by one sort of all cases: half the time of two sorts with look-ups.
+    """
+    labels, scores = _binary(labels, scores)
+    order = np.argsort(scores)
+    ordered, positive = scores[order], labels[order] == 1
+    first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])  # of each distinct score
+    after = np.r_[first[1:], len(ordered)]
+    below = np.r_[0, np.cumsum(positive)]  # positive cases among the i lowest
+    pairs = below[first] + below[after]  # twice, so that a tie counts half
+    positives, negatives = int(below[-1]), len(labels) - int(below[-1])
+    twice = np.repeat(
+        np.column_stack([first + after - pairs, pairs]), after - first, axis=0
+    )  # (N, 2): of the other class
+    placed = np.where(positive, twice[:, 0] / (2 * negatives), 1 - twice[:, 1] / (2 * positives))
+    value, influence = float(placed[positive].mean()), np.empty(len(labels))
+    influence[order] = (placed - value) / np.where(positive, positives, negatives)
     return value, influence
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,10 +67,15 @@ def gather(ids: list[str], baseline: str) -> Compared:
     with store.read() as session:
         rows = run_list.list_runs(session, RunQuery(ids=tuple(ids), archived=True, limit=len(ids)))
     rows = rows.set_index("id", drop=False).loc[[baseline, *(i for i in ids if i != baseline)]].reset_index(drop=True)
-    refused, kept, parts = {}, [], []
-    for place, row in enumerate(rows.itertuples()):
-        reason = why_not_comparable(rows.iloc[0], rows.iloc[place])
-        part = None if reason else _part(settings.database_url(), baseline, row.id)
+    listed = rows[["task", "split", "dataset", "fingerprint", "n"]].to_dict("records")
+    reasons = [why_not_comparable(listed[0], other) for other in listed]
+    url, refused, kept, parts = settings.database_url(), {}, [], []
+    _cases(url, baseline)  # once, before the threads ask for it
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+        fitting = [run_id for run_id, reason in zip(rows["id"], reasons, strict=True) if not reason]
+        found = dict(zip(fitting, pool.map(lambda run_id: _part(url, baseline, run_id), fitting), strict=True))
+    for place, (row, reason) in enumerate(zip(rows.itertuples(), reasons, strict=True)):
+        part = found.get(row.id)
         if part is None:
             refused[name_of(row)] = reason or "its cases or their reference standards are not the same"
         else:
