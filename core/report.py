@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 
@@ -71,11 +72,11 @@ def _metrics(run: EvaluationRun) -> str:
 
 def _provenance(run: EvaluationRun) -> str:
     dataset = dict(run.provenance.get("dataset") or {})
-    versions = ", ".join(f"{name} {version}" for name, version in dict(run.provenance.get("versions") or {}).items())
+    versions = _pairs(run.provenance.get("versions"))
     stated = {
         "Model version (SHA-256)": run.model_version,
         "Architecture": run.provenance.get("architecture"),
-        "Preprocessing": run.provenance.get("preprocessing"),
+        "Preprocessing": _pairs(run.provenance.get("preprocessing")),
         "Dataset fingerprint": dataset.get("fingerprint"),
         "Predictions (SHA-256)": run.provenance.get("predictions_sha256"),
         "Evaluated": run.provenance.get("started"),
@@ -83,6 +84,10 @@ def _provenance(run: EvaluationRun) -> str:
         "Remarks on the dataset": "; ".join(dataset.get("leaks") or []) or "none",
     }
     return _table([["What", "Value"], *([name, value or "not stated"] for name, value in stated.items())])
+
+
+def _pairs(values: Any) -> str:
+    return ", ".join(f"{name} {value}" for name, value in dict(values or {}).items())
 
 
 def _roc(run: EvaluationRun) -> str:
