@@ -29,9 +29,14 @@ def _slow_threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=2, thread_name_prefix="heatmap")
 
 
-@st.cache_resource(max_entries=2, ttl=600, show_spinner=False)
 def study_pixels(study_id: str) -> Study:
-    """A stored study with its pixels. The id is a content hash, so what is cached under it can never be out of date.
+    """A stored study with its pixels; raises `Refused` when it is not in the store."""
+    return _study_pixels(settings.database_url(), study_id)
+
+
+@st.cache_resource(max_entries=2, ttl=600, show_spinner=False)
+def _study_pixels(store_address: str, study_id: str) -> Study:
+    """The id is a content hash: within one store, what is kept under it can never be out of date.
 
     Two at most: unpacking a mammogram costs a tenth of a second, which a rerun must not pay, and a large study much memory.
     """
