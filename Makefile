@@ -34,7 +34,7 @@ demo: $(VENV)/.run  ## make the demo data where the store is empty
 test: $(VENV)/.dev  ## install, check the code, run all tests
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(PY) -m pytest
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadfile
 
 gpu: $(VENV)/.dev  ## the tests that need a CUDA device
 	$(PY) -m pytest -m gpu
