@@ -22,7 +22,7 @@ from db.run_list import RunQuery
 from pages.ui import run_data
 from pages.ui.run_data import RunData
 
-KEPT = 128
+KEPT = 128  # parts: about 1 MB each at 100,000 cases of two classes
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,8 @@ def gather(ids: list[str], baseline: str) -> Compared:
     rows = rows.set_index("id", drop=False).loc[[baseline, *(i for i in ids if i != baseline)]].reset_index(drop=True)
     listed = rows[["task", "split", "dataset", "fingerprint", "n"]].to_dict("records")
     reasons = [why_not_comparable(listed[0], other) for other in listed]
-    url, refused, kept, parts = settings.database_url(), {}, [], []
-    _cases(url, baseline)  # once, before the threads ask for it
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        fitting = [run_id for run_id, reason in zip(rows["id"], reasons, strict=True) if not reason]
-        found = dict(zip(fitting, pool.map(lambda run_id: _part(url, baseline, run_id), fitting), strict=True))
+    found = _parts(baseline, [run_id for run_id, reason in zip(rows["id"], reasons, strict=True) if not reason])
+    refused, kept, parts = {}, [], []
     for place, (row, reason) in enumerate(zip(rows.itertuples(), reasons, strict=True)):
         part = found.get(row.id)
         if part is None:
@@ -85,22 +82,43 @@ def gather(ids: list[str], baseline: str) -> Compared:
     return Compared(run_data.load(baseline), rows, [name_of(row) for row in rows.itertuples()], parts, refused)
 
 
-@st.cache_resource(max_entries=KEPT, show_spinner=False)
-def _part(url: str, baseline: str, run_id: str) -> Scored | None:
-    """The run's part with its cases in the baseline's order; None where they are not the same cases or labels."""
-    order, labels = _cases(url, baseline)
+@st.cache_resource(show_spinner=False)
+def _kept() -> dict[tuple[str, str, str], Scored | None]:
+    return {}
+
+
+def _parts(baseline: str, run_ids: list[str]) -> dict[str, Scored | None]:
+    """Each run's part, None where its cases or labels are not the baseline's; what is not kept is made on several threads."""
+    # Streamlit's own cache lets one function make one value at a time, whatever the key: hence a table of our own.
+    kept, url = _kept(), settings.database_url()
+    found = {run_id: kept[url, baseline, run_id] for run_id in run_ids if (url, baseline, run_id) in kept}
+    missing = [run_id for run_id in run_ids if run_id not in found]
+    if missing:
+        cases, task = _cases(url, baseline), run_data.load(baseline).task
+        with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+            made = dict(
+                zip(missing, pool.map(lambda run_id: _part(baseline, run_id, cases, task), missing), strict=True)
+            )
+        for run_id, part in made.items():
+            kept[url, baseline, run_id] = part
+        while len(kept) > KEPT:
+            kept.pop(next(iter(kept)), None)
+        found |= made
+    return found
+
+
+def _part(baseline: str, run_id: str, cases: tuple[str, np.ndarray], task: Task) -> Scored | None:
+    """The run's part with its cases in the baseline's order; `cases` are the digest and the labels of the baseline's."""
     with store.read() as session:
         scores = runs.get_scores(session, run_id)
     own_labels, probabilities = scores.labels, scores.probabilities
-    if scores.cases != order:
+    if scores.cases != cases[0]:
         places = places_in(run_data.load(baseline).run.case_ids, run_data.load(run_id).run.case_ids)
         if places is None:
             return None
         own_labels, probabilities = own_labels[places], probabilities[places]
-    if not np.array_equal(own_labels, labels):
-        return None
-    task = run_data.load(baseline).task
-    return score(own_labels, probabilities, task, scores.threshold)
+    same = np.array_equal(own_labels, cases[1])
+    return score(own_labels, probabilities, task, scores.threshold) if same else None
 
 
 @st.cache_resource(max_entries=KEPT, show_spinner=False)
@@ -120,7 +138,8 @@ def _cases(url: str, run_id: str) -> tuple[str, np.ndarray]:
 
 @st.cache_resource(max_entries=64 * KEPT, show_spinner=False)
 def _difference(url: str, baseline: str, other: str) -> dict[str, Difference]:
-    base, part = _part(url, baseline, baseline), _part(url, baseline, other)
+    parts = _parts(baseline, [baseline, other])
+    base, part = parts[baseline], parts[other]
     assert base is not None
     assert part is not None
     data = run_data.load(baseline)
