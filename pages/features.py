@@ -23,7 +23,6 @@ def choose_family() -> str:
         default=wanted if wanted in FAMILIES else "intensity", label_visibility="collapsed",
     )  # fmt: skip
     st.query_params["family"] = family
-    st.caption(FAMILIES[family].what)
     return family
 
 
@@ -73,27 +72,35 @@ def baselines() -> None:
 
 user = identity.current_user()
 st.title("Features")
-family = choose_family()
+with st.container(horizontal=True, horizontal_alignment="distribute"):
+    family = choose_family()
+    file = panel.offer_file()
+st.caption(FAMILIES[family].what)
 with store.read() as db_session:
     stored = studies.count_studies(db_session)
 if not stored:
-    messages.empty("No studies yet", "Add the first ones on the **Upload** page, then look into them here.")
+    messages.empty("No studies yet", "Add the first ones on the **Upload** page, or look at a single file here.")
     st.page_link("upload.py", label="Upload studies", icon=":material/upload_file:")
-else:
-    left, right = st.columns(2)
-    with left:
+left, right = st.columns(2)
+first = second = None
+with left:
+    if file:
+        first = panel.choose_file(user, file)
+    elif stored:
         first = panel.choose(user, "study", "study")
-    with right:
+with right:
+    if stored:
         second = panel.choose(user, "second study", "other", optional=True)
-    sides = [side for side in (first, second) if side]
-    vectors = {}
-    for letter, side in zip("AB", sides, strict=False):
-        if found := panel.vector(side, family):
-            vectors[f"{letter} · {side.title}"] = found
-    if first and len(vectors) == len(sides):
-        looks(sides, family, vectors)
-        if family == "glcm":
-            panel.matrices(sides)
-        if user.role == "lead":
-            features_strip.show(user, family, sides, vectors)
+sides = [side for side in (first, second) if side]
+vectors = {}
+for letter, side in zip("AB", sides, strict=False):
+    if found := panel.vector(side, family):
+        vectors[f"{letter} · {side.title}"] = found
+if first and len(vectors) == len(sides):
+    looks(sides, family, vectors)
+    if family == "glcm":
+        panel.matrices(sides)
+    if user.role == "lead":
+        features_strip.show(user, family, sides, vectors)
+if stored:
     baselines()

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from core import settings
 from core.features import FAMILIES, FeatureVector, extract
 from core.features.extraction import version_of
-from core.records import Image, Refused, Review
+from core.reading import read_upload
+from core.records import Image, Refused, Review, Study
 from db import engine as store
 from db import references, reviews, studies
 from db.studies import WorklistQuery
@@ -68,6 +70,16 @@ def measured(image: Image, family: str, region: Mapping[str, Any] | None = None)
         while len(kept.vectors) > _KEPT:
             kept.vectors.popitem(last=False)
     return vector
+
+
+@st.cache_resource(max_entries=2, ttl=600, show_spinner=False)
+def file_study(file_id: str, name: str, _data: bytes) -> tuple[Study, int]:
+    """The first study of an uploaded file and how many there are; kept for a while, so that a rerun decodes nothing.
+
+    `file_id` is new with every upload and known to its session only. Raises `StudyRejected`.
+    """
+    found = read_upload(name, _data, secret=settings.installation_secret())
+    return found[0], len(found)
 
 
 def search(words: str, user: User) -> dict[str, str]:

@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from core.features import FAMILIES, FeatureVector, crop, grey_of
 from core.features.cooccurrence import horizontal_matrix
 from core.features.figures import histogram_figure, histogram_groups, matrix_figure
-from core.records import Image, Refused
+from core.records import Image, Refused, Study
 from db.users import User
 from pages.ui import features_data as data
-from pages.ui import resources
+from pages.ui import messages, resources
 
 NONE = ""
+_FILE_BOX, _ROUND = "feat_file_box", "feat_file_round"
 _MOST_HISTOGRAMS = 6  # HOG has 36, which nobody would look at
 _WIDTH = 620  # of a picture on the page; it shrinks with its column
 _LARGEST, _SMALLEST = 1024, 384  # edges of the picture that is sent, in pixels
@@ -55,11 +57,41 @@ def choose(user: User, label: str, key: str, *, optional: bool = False) -> Side 
         st.query_params.pop(key, None)
         return None
     st.query_params[key] = chosen
-    return _side(user, chosen, key)
+    return _side(user, resources.study_pixels(chosen), key)
 
 
-def _side(user: User, study_id: str, key: str) -> Side:
-    study = resources.study_pixels(study_id)
+def offer_file() -> UploadedFile | None:
+    """The place for one file that is looked at and never stored; gives the file that lies there."""
+    with st.popover("Look at a file", icon=":material/file_open:", key=_FILE_BOX, on_change="rerun"):
+        return st.file_uploader(
+            "PNG, JPEG, TIFF, DICOM, NPZ or a ZIP of these. The file is not stored.",
+            key=f"feat_file:{st.session_state.setdefault(_ROUND, 0)}", on_change=_close_box,
+        )  # fmt: skip
+
+
+def choose_file(user: User, file: UploadedFile) -> Side | None:
+    """An uploaded file as a side, with the way back; None, with the reason on the page, where it cannot be read."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        what = st.empty()
+        st.button("Close the file", icon=":material/close:", on_click=_drop_file, key="feat_file_close")
+    with messages.shown():
+        with st.spinner("Reading …", show_time=False):
+            study, count = data.file_study(file.file_id, file.name, file.getvalue())
+        what.text(f"{study.name}, not stored{f'; the first of {count} studies in the file' if count > 1 else ''}")
+        return _side(user, study, "file")
+    return None
+
+
+def _close_box() -> None:
+    st.session_state[_FILE_BOX] = False
+
+
+def _drop_file() -> None:
+    st.session_state[_ROUND] += 1  # a new key empties the uploader
+
+
+def _side(user: User, study: Study, key: str) -> Side:
+    study_id = study.id
     number, region = 0, None
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         if len(study.images) > 1:

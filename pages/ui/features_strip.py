@@ -23,6 +23,9 @@ STORE, TABLE = "Studies of this store", "A feature table"
 def show(user: User, family: str, sides: list[Side], vectors: Mapping[str, FeatureVector]) -> None:
     """Source, feature, strip plot, and for each class the share of cases that lie below."""
     st.subheader("Where this case lies")
+    if not sides[0].task:  # only an uploaded file has none
+        st.caption("The file does not say what it shows, so there are no cases to compare it with.")
+        return
     cohort = _cohort(user, family, sides[0].task)
     if cohort is None:
         return

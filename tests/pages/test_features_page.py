@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
+import zipfile
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 from core.architectures import get_architecture
 from core.checkpoint import Checkpoint, load_checkpoint, model_record, save_checkpoint
 from core.features import FAMILIES, extract
 from core.features.table import measure_files, write_table
-from core.records import Image, Refused, Study, full_range_window, study_id
+from core.reading import read_upload
+from core.records import Image, Refused, Study, StudyRejected, full_range_window, study_id
 from core.tasks import TASKS
 from db import engine, models, reviews, studies, users
 from pages.ui import features_data
@@ -190,7 +194,7 @@ def test_a_feature_table_made_by_the_command_can_be_compared_with(store, tmp_pat
     study = add_studies(1, task="breast-ultrasound")[0]
     at = open_page("features", "Lena", study=study.id)
     at = at.segmented_control(key="feat_source").set_value("A feature table").run()
-    at = at.file_uploader[0].upload("t.parquet", data, "application/octet-stream").run()
+    at = at.file_uploader(key="feat_table").upload("t.parquet", data, "application/octet-stream").run()
     assert f"intensity.mean, n = {len(rows)}" in charts(at)
 
 
@@ -243,6 +247,93 @@ def test_a_baseline_reads_studies_like_any_model(store, tmp_path, monkeypatch):
 
 
 def test_an_empty_store_says_what_to_do(store):
-    """One sentence and the way to the upload."""
+    """One sentence, the way to the upload, and the place for a file that is only looked at."""
     add_people()
-    assert "Add the first ones" in said(open_page("features"))
+    at = open_page("features")
+    assert "Add the first ones" in said(at)
+    assert [link.proto.label for link in at.get("page_link")] == ["Upload studies"]
+    assert [uploader.key for uploader in at.file_uploader] == ["feat_file:0"]
+
+
+def png(shape=(30, 44), seed=5):
+    """A grey noise picture as PNG bytes."""
+    buffer = io.BytesIO()
+    Pillow.fromarray(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def look_at(at, name, content):
+    """The page once that file was dropped."""
+    (uploader,) = [u for u in at.file_uploader if u.key.startswith("feat_file:")]
+    at = uploader.upload(name, content, "application/octet-stream").run()
+    assert not at.exception, at.exception
+    return at
+
+
+def count_stored():
+    """How many studies the store holds."""
+    with engine.read() as session:
+        return studies.count_studies(session)
+
+
+def test_a_file_is_measured_without_being_stored(store):
+    """On an empty store: its picture and the numbers that `extract` gives, and the store is still empty."""
+    add_people()
+    at = look_at(open_page("features", family="glcm"), "picture.png", png())
+    vector = extract(read_upload("picture.png", png())[0].images[0], ["glcm"])
+    table = shown_numbers(at)
+    assert [f"glcm.{name}" for name in table.index] == list(vector.names)
+    np.testing.assert_array_equal(table["A · picture"], vector.values)
+    assert "whole image, 44 × 30 pixels" in at.get("image")[0].captions[0]
+    assert not at.error
+    assert count_stored() == 0
+
+
+def test_a_file_stands_beside_a_stored_study_until_it_is_closed(store):
+    """The file is the left side and the second study stays; closing it brings the first study back."""
+    add_people()
+    made = add_studies()
+    at = look_at(open_page("features", study=made[2].id, other=made[1].id), "picture.png", png())
+    assert list(shown_numbers(at).columns[:2]) == ["A · picture", "B · Study 0001"]
+    at = at.button(key="feat_file_close").click().run()
+    assert list(shown_numbers(at).columns[:2]) == ["A · Study 0002", "B · Study 0001"]
+    assert count_stored() == len(made)
+
+
+def test_any_image_of_a_file_can_be_chosen(store):
+    """Of a stack of three the second is measured when it is asked for; of two studies the first is taken, and said so."""
+    add_people()
+    stack, packed = io.BytesIO(), io.BytesIO()
+    pages = [Pillow.fromarray(np.full((20, 20), level, np.uint8)) for level in (0, 51, 255)]
+    pages[0].save(stack, "TIFF", save_all=True, append_images=pages[1:])
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("a.tif", stack.getvalue())
+        archive.writestr("b.png", png())
+    at = look_at(open_page("features"), "two.zip", packed.getvalue())
+    assert [text.value for text in at.text] == ["a, not stored; the first of 2 studies in the file"]
+    (number,) = [n for n in at.number_input if n.label == "Image of 3"]
+    at = number.set_value(2).run()
+    assert shown_numbers(at)["A · a"]["mean"] == pytest.approx(0.2)  # 51 of 255
+
+
+def test_a_wrong_file_is_one_sentence(store):
+    """A text that calls itself DICOM is refused in the reader's words; nothing is shown or stored, and it can be closed."""
+    add_people()
+    at = look_at(open_page("features"), "note.dcm", b"This is a letter, no picture.")
+    with pytest.raises(StudyRejected) as refused:
+        read_upload("note.dcm", b"This is a letter, no picture.")
+    assert [error.value for error in at.error] == [str(refused.value)]
+    assert not at.dataframe
+    assert not at.get("image")
+    assert count_stored() == 0
+    assert not at.button(key="feat_file_close").click().run().error
+
+
+def test_a_lead_is_told_that_a_picture_without_a_task_has_no_others(store):
+    """A PNG says not what it shows: no strip plot, one sentence, and the numbers are there."""
+    add_people()
+    add_studies()
+    at = look_at(open_page("features", "Lena"), "picture.png", png())
+    assert "does not say what it shows" in said(at)
+    assert not at.error
+    assert len(shown_numbers(at))
