@@ -87,7 +87,10 @@ def test_without_datasets_the_page_says_how_to_add_one(store):
 def test_a_reviewer_learns_nothing(store, phantoms):
     """The page shows one sentence and neither names, counts nor pictures; the data's doors are shut as well."""
     entry = add(phantoms, "breast-mri", "Phantoms")
-    at = open_page("datasets", "Rita")
+    at = go_to(open_page("datasets", "Lea"), "Samples")
+    assert at.get("image")  # what she would see if the page let her in
+    at.user = {"name": "Rita"}
+    at.run()
     assert "Only a project lead" in said(at)
     assert "Phantoms" not in said(at)
     assert not at.dataframe
