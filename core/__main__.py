@@ -37,20 +37,8 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
-    train = command("train", _train, "Train an architecture on a dataset: checkpoint.pt, config.json and history.csv.")
-    train.add_argument(
-        "--data", type=Path, required=True, help="a folder tree split/Class/Patient/file, or a MedMNIST NPZ"
-    )
-    train.add_argument("--task", required=True, choices=list(TASKS), help="the classification problem")
-    train.add_argument("--architecture", required=True, help="resnet18, resnet50, vgg16, small-cnn …")
-    train.add_argument("--recipe", default="default", help="a recipe of core/recipes (default: %(default)s)")
-    train.add_argument("--epochs", type=int, help="instead of the recipe's number")
-    train.add_argument("--size", type=int, help="input edge in pixels, instead of the recipe's or architecture's")
-    train.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation (default: %(default)s)")
-    train.add_argument("--weights", type=Path, help="local file with ImageNet weights to start from")
-    train.add_argument("--out", type=Path, required=True, help="the run folder to write")
-    train.add_argument("--json", action="store_true", help="print the result as JSON")
-
+    text = "Train an architecture on a dataset: checkpoint.pt, config.json and history.csv."
+    _add_training_arguments(command("train", _train, text))
     evaluate = command("evaluate", _evaluate, "Score a checkpoint on one split: run.json and predictions.csv.")
     evaluate.add_argument("checkpoint", type=Path)
     evaluate.add_argument("--data", type=Path, required=True, help="the dataset, as for train")
@@ -81,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         phantom.add_argument(f"--{split}", type=int, default=number, help="patients (default: %(default)s)")
     phantom.add_argument("--size", type=int, default=192, help="image edge in pixels (default: %(default)s)")
     phantom.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    phantom.add_argument("--json", action="store_true", help="print what was written as JSON")
 
     text = "Measure images: histogram, GLCM, HOG, Sobel, the LBP family, Gabor and Haralick as one table."
     features.add_arguments(command("features", features.run, text))
@@ -91,6 +80,21 @@ def _parser() -> argparse.ArgumentParser:
     text = "Compare two CSVs of predictions for the same cases: differences with interval and p."
     metrics.add_compare_arguments(command("compare", metrics.run_compare, text))
     return parser
+
+
+def _add_training_arguments(train: argparse.ArgumentParser) -> None:
+    train.add_argument(
+        "--data", type=Path, required=True, help="a folder tree split/Class/Patient/file, or a MedMNIST NPZ"
+    )
+    train.add_argument("--task", required=True, choices=list(TASKS), help="the classification problem")
+    train.add_argument("--architecture", required=True, help="resnet18, resnet50, vgg16, small-cnn …")
+    train.add_argument("--recipe", default="default", help="a recipe of core/recipes (default: %(default)s)")
+    train.add_argument("--epochs", type=int, help="instead of the recipe's number")
+    train.add_argument("--size", type=int, help="input edge in pixels, instead of the recipe's or architecture's")
+    train.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation (default: %(default)s)")
+    train.add_argument("--weights", type=Path, help="local file with ImageNet weights to start from")
+    train.add_argument("--out", type=Path, required=True, help="the run folder to write")
+    train.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -222,7 +226,8 @@ def _phantom(options: argparse.Namespace) -> int:
         options.out, patients=patients, seed=options.seed, size=options.size,
         progress=lambda done, total: bar(done / total, f"{done} of {total} phantoms"),
     )  # fmt: skip
-    print(f"Wrote {count} simulated patients to {options.out}.")
+    text = f"Wrote {count} simulated patients to {options.out}."
+    print(json.dumps({"out": str(options.out), "patients": count}) if options.json else text)
     return 0
 
 

@@ -159,13 +159,12 @@ def _import(options: argparse.Namespace) -> int:
 
 
 def _files(paths: list[Path]) -> Iterator[Path]:
+    from core.reading import files_below
+
     for path in paths:
         if not path.exists():
             raise Refused(f"There is no file or folder {path}.")
-        if path.is_dir():
-            yield from (p for p in sorted(path.rglob("*")) if p.is_file() and not p.name.startswith("."))
-        else:
-            yield path
+        yield from files_below(path)
 
 
 def _groups(files: list[Path]) -> list[list[Path]]:

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from core.features.extraction import ALL, FeatureVector, extract, get_families
 from core.files import write_json, write_text
-from core.reading import read_paths
+from core.reading import files_below, read_paths
 from core.records import Refused, StudyRejected
 from core.tasks import get_task
 
@@ -67,7 +67,7 @@ def measure_files(
         raise Refused(f"At least one worker is needed, not {workers}.")
     if task:
         get_task(task)
-    files = [file for path in paths for file in _walk(path)]
+    files = [file for path in paths for file in files_below(path)]
     if not files:
         raise Refused("There is no file to measure.")
     rows: list[Row] = []
@@ -97,16 +97,6 @@ def _in_order(measure: Callable[[Path], Measured], files: list[Path], workers: i
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def _walk(path: Path) -> Iterator[Path]:
-    """The file itself, or the folder's files in order, hidden ones passed over."""
-    if not path.is_dir():
-        yield path
-        return
-    for child in sorted(path.iterdir()):
-        if not child.name.startswith(".") and not (child.is_dir() and child.is_symlink()):
-            yield from _walk(child)
 
 
 def _measure_file(path: Path, families: tuple[str, ...], task: str) -> Measured:

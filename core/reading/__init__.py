@@ -16,7 +16,7 @@ from core.reading.studies import decode, join
 from core.records import Study, StudyRejected
 from core.tasks import get_task
 
-__all__ = ["READABLE", "Outcome", "read_paths", "read_upload", "read_uploads"]
+__all__ = ["READABLE", "Outcome", "files_below", "read_paths", "read_upload", "read_uploads"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def read_paths(paths: Iterable[Path], *, task: str = "", secret: bytes = b"") ->
     if task:
         get_task(task)
     items: list[_Item] = []
-    for path in (file for given in paths for file in _walk(Path(given))):
+    for path in (file for given in paths for file in files_below(Path(given))):
         try:
             limits.check_upload_size(path.stat().st_size)
             items += _items(path.name, path.read_bytes(), task, secret)
@@ -76,13 +76,14 @@ def read_upload(name: str, data: bytes, *, task: str = "", secret: bytes = b"") 
     return studies
 
 
-def _walk(path: Path) -> Iterator[Path]:
+def files_below(path: Path) -> Iterator[Path]:
+    """The file itself, or a folder's files in the order of their names; hidden ones and linked folders are passed over."""
     if not path.is_dir():
         yield path
         return
     for child in sorted(path.iterdir()):
         if not child.name.startswith(".") and not (child.is_dir() and child.is_symlink()):
-            yield from _walk(child)
+            yield from files_below(child)
 
 
 def _items(name: str, data: bytes, task: str, secret: bytes) -> Iterator[_Item]:
