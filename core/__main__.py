@@ -23,6 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (Refused, StudyRejected) as problem:
         print(f"Refused: {problem}", file=sys.stderr)
         return 1
+    except OSError as problem:
+        print(f"Refused: {problem.strerror or problem}: {problem.filename or 'output'}.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return 130

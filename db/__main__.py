@@ -27,6 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (Refused, StudyRejected, StoreError) as problem:
         print(f"Refused: {problem}", file=sys.stderr)
         return 1
+    except OSError as problem:
+        print(f"Refused: {problem.strerror or problem}: {problem.filename or 'output'}.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\nStopped. What was stored stays; the command can be repeated.", file=sys.stderr)
         return 130

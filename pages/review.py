@@ -54,11 +54,12 @@ def viewer(case: Case, shown: Shown | None, after: str | None) -> None:
     def keep_regions() -> None:
         received = received_regions()
         if received and received[0] == view_key:  # a late event never lands on another case
+            messages.guarded(assessment.correct)(case)  # a mark on a finished reading begins its correction
             messages.guarded(assessment.keep_draft_of)(case, {"regions": received[1]})
 
     study_viewer(
         frames_of(case.study), view_key=view_key, heatmap=heatmap, heatmap_on=True,
-        regions=case.draft.get("regions", ()), prefetch=prefetch_of(after), on_regions_change=keep_regions,
+        regions=case.regions, prefetch=prefetch_of(after), on_regions_change=keep_regions,
     )  # fmt: skip
     if shown:
         st.caption(shown.caption)

@@ -12,6 +12,7 @@ from core.reading import Outcome, read_uploads
 from core.tasks import TASKS
 from db import engine as store
 from db import pixels, studies
+from db.engine import StoreError
 from pages.ui import identity, messages
 from pages.ui.tables import CLICK, clicked_row
 
@@ -58,7 +59,10 @@ def take(files: Sequence, task: str) -> list[dict[str, str]]:
     outcomes = read_uploads(contents(), task=task, secret=settings.installation_secret())
     rows = []
     for number, outcome in enumerate(outcomes, start=1):
-        rows.append(store_outcome(outcome))
+        try:
+            rows.append(store_outcome(outcome))
+        except StoreError as problem:
+            rows.append({"File": outcome.name, "Result": "Refused", "What": f"Not stored. {problem}", "study": ""})
         bar.progress(0.5 + 0.5 * number / len(outcomes), text=f"Stored {number} of {len(outcomes)}: {outcome.name}")
     bar.empty()
     return rows

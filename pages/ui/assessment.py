@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.records import Review
+from core.records import Refused, Review
 from db import engine as store
 from db import reviews
 from pages.ui import messages
@@ -21,8 +21,9 @@ def show(case: Case, prediction_id: int | None, heatmap_shown: bool, after_save:
     with st.container(border=True, gap="small"):
         st.markdown("**Your assessment**")
         _earlier(case)
-        if case.aided and not st.session_state.get(case.key("correcting")):
-            st.button("Correct this reading", icon=":material/edit:", on_click=_correct, args=(case,), width="stretch")
+        if case.aided and not case.draft:
+            start = messages.guarded(correct)
+            st.button("Correct this reading", icon=":material/edit:", on_click=start, args=(case,), width="stretch")
             return
         _class_buttons(case)
         _confidence(case)
@@ -114,8 +115,15 @@ def keep_draft_of(case: Case, changed: dict[str, Any]) -> None:
     keep_draft(case, **changed)
 
 
-def _correct(case: Case) -> None:
-    st.session_state[case.key("correcting")] = True
+def correct(case: Case) -> None:
+    """Open the finished reading for a correction, with all it says but the class: that is decided anew."""
+    if case.aided is None or case.draft:
+        return  # nothing to correct, or under way already
+    said = case.aided
+    keep_draft(
+        case, confidence=said.confidence, heatmap_verdict=said.heatmap_verdict or None, comment=said.comment,
+        flagged=said.flagged, regions=[dict(region) for region in said.regions],
+    )  # fmt: skip
     for name in ("confidence", "comment", "heatmap_verdict"):
         st.session_state.pop(case.key(name), None)
 
@@ -123,8 +131,10 @@ def _correct(case: Case) -> None:
 def _save(case: Case, prediction_id: int | None, token: str, after_save: Callable[[Case], None]) -> None:
     with store.write() as session:
         draft = reviews.get_draft(session, case.study.id, case.reviewer) or {}
-        if draft.get("token") != token:
-            return  # a second click: the first one has stored this reading and taken its draft away
+        if any(r.client_token == token for r in reviews.review_history(session, case.study.id, case.reviewer)):
+            return  # a second click: the first one has stored this reading
+        if draft.get("token") != token or draft.get("phase") != case.phase or not draft.get("label"):
+            raise Refused("This case was changed in another tab. Reload the page: what you entered last is kept.")
         stored = reviews.add_review(
             session,
             Review(
@@ -132,11 +142,10 @@ def _save(case: Case, prediction_id: int | None, token: str, after_save: Callabl
                 client_token=token, prediction_id=prediction_id,
                 confidence=draft.get("confidence"), heatmap_verdict=draft.get("heatmap_verdict") or "",
                 comment=draft.get("comment") or "", flagged=bool(draft.get("flagged")),
-                regions=tuple(draft.get("regions", ())), seconds=seconds_spent(case),
+                regions=tuple(draft.get("regions", case.regions)), seconds=seconds_spent(case),
             ),
         )  # fmt: skip
         reviews.delete_draft(session, case.study.id, case.reviewer)
     forget(case)
-    st.session_state.pop(case.key("correcting"), None)
     messages.saved(f"Saved: {case.study.name}, {_title(stored.label).lower()}")
     after_save(case)

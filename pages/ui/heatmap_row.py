@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+from concurrent.futures import wait
 from dataclasses import dataclass
 
 import streamlit as st
 
 from core.explain import METHODS, Cancelled, Request
 from core.records import Heatmap, Refused
+from db.engine import StoreError
 from pages.ui import resources
 from pages.ui.case import Case
+from pages.ui.heatmap_jobs import HeatmapJob, forget_job, heatmap_job
 from pages.ui.model_panel import ModelView
 
 OFF = "off"
+_LOG = logging.getLogger("tumortrace")
 
 
 @dataclass(frozen=True)
@@ -47,8 +52,12 @@ def show(case: Case, view: ModelView) -> Shown | None:
             index = st.number_input(
                 "Image", 1, len(case.study.images), index + 1, key=case.key("map_image"), width=110, help="of image number"
             ) - 1  # fmt: skip
-    image = resources.study_pixels(case.study.id).images[index]
-    heatmap = _wait(resources.heatmap_job(image, view.model.version, Request(method=method, target_class=target)))
+    try:
+        image = resources.study_pixels(case.study.id).images[index]
+    except (Refused, StoreError) as problem:
+        st.warning(str(problem), icon=":material/block:")
+        return None
+    heatmap = _wait(heatmap_job(image, view.model.version, Request(method=method, target_class=target)))
     if heatmap is None:
         return None
     h, w = heatmap.values.shape
@@ -63,21 +72,33 @@ def _toggle(key: str) -> None:
     st.session_state[key] = "gradcam" if st.session_state.get(key, OFF) == OFF else OFF
 
 
-def _wait(job: resources.HeatmapJob) -> Heatmap | None:
-    """The finished heatmap, or None while the page shows its progress and asks again."""
-    try:
-        return job.future.result(timeout=0.3)
-    except TimeoutError:
+def _wait(job: HeatmapJob) -> Heatmap | None:
+    """The finished heatmap; or None while the page shows its progress, or with the reason why there is none.
+
+    Whatever went wrong is said here, so that the rest of the page, the assessment above all, is still drawn.
+    """
+    if not job.future.done():
+        wait([job.future], timeout=0.3)
+    if not job.future.done():
         _progress(job)
+        return None
+    try:
+        return job.future.result()
     except Cancelled:
-        st.caption("Stopped. Choose the heatmap again to start it anew.")
-    except Refused as reason:  # said here, so that the rest of the page, the assessment above all, is still drawn
-        st.warning(str(reason), icon=":material/block:")
+        reason = "The heatmap was stopped."
+    except (Refused, StoreError) as problem:
+        reason = str(problem)
+    except Exception:
+        _LOG.exception("a heatmap failed")
+        reason = "The heatmap could not be made; the reading can go on without it."
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.warning(reason, icon=":material/block:")
+        st.button("Try again", icon=":material/refresh:", key="retry_heatmap", on_click=forget_job, args=(job,))
     return None
 
 
 @st.fragment(run_every=0.4)
-def _progress(job: resources.HeatmapJob) -> None:
+def _progress(job: HeatmapJob) -> None:
     if job.future.done():
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="center"):

@@ -37,7 +37,9 @@ def current_user() -> users.User:
             user = users.get_user(session, unquote(str(name)))
         if user:
             return user
-    st.error("You are not signed in. Reload the page to sign in.")
+    # Without the middleware, or with a cookie whose name this store does not know (another store, a restored one).
+    st.error("You are not signed in.")
+    st.link_button("Sign in", "/sign-out")
     st.stop()
 
 

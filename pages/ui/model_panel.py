@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import streamlit as st
@@ -9,8 +10,11 @@ import streamlit as st
 from core.records import Model, OperatingPoint, Prediction, Refused
 from db import engine as store
 from db import models
+from db.engine import StoreError
 from pages.ui import resources
 from pages.ui.case import Case
+
+_LOG = logging.getLogger("tumortrace")
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,12 @@ def show(case: Case) -> ModelView | None:
         try:
             with st.spinner("Predicting …", show_time=False):
                 prediction_id, prediction = resources.stored_prediction(case.study.id, model.version, case.reviewer)
-        except Refused as reason:
+        except (Refused, StoreError) as reason:
             st.warning(str(reason), icon=":material/block:")
+            return None
+        except Exception:  # whatever a model does, the reading must be possible
+            _LOG.exception("a prediction failed")
+            st.warning("No result: the model failed on this study. The reading can go on.", icon=":material/block:")
             return None
         _result(model, prediction)
     return ModelView(model, prediction_id, prediction)
@@ -44,9 +52,10 @@ def show(case: Case) -> ModelView | None:
 def _choose_model(case: Case) -> Model | None:
     with store.read() as session:
         active = models.list_models(session, task=case.study.task, status="active")
-    by_version = {m.version: m for m in active}
-    if not by_version:
+        newest = models.default_model(session, case.study.task)
+    if not active or newest is None:
         return None
+    by_version = {m.version: m for m in sorted(active, key=lambda m: m.version != newest.version)}
     version = st.selectbox(
         "Model", list(by_version), format_func=lambda v: f"{by_version[v].name} · {v[:8]}",
         key=f"model:{case.study.task}", persist_state="session",

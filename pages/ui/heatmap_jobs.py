@@ -1,0 +1,103 @@
+"""Heatmaps in the making: threads that all sessions share, and finished maps on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event, Lock
+
+import streamlit as st
+
+from core import settings
+from core.explain import Request, explain, load_heatmap, save_heatmap
+from core.records import Heatmap, Image, Refused
+from pages.ui.resources import engine
+
+_LOG = logging.getLogger("tumortrace")
+_LOCK = Lock()
+KEPT = 256  # finished maps are on disk as well: forgetting one here costs a file read
+
+Key = tuple[str, str, str, str]
+
+
+@dataclass
+class HeatmapJob:
+    """A heatmap being made: `progress` in [0, 1], `future` gives it or says why not, `cancel` stops it."""
+
+    key: Key
+    future: Future[Heatmap]
+    progress: float = 0.0
+    cancel: Event = field(default_factory=Event)
+
+
+@st.cache_resource(show_spinner=False)
+def _threads() -> ThreadPoolExecutor:
+    # Two at a time: heatmaps that take seconds must leave the processor to other reviewers' predictions.
+    return ThreadPoolExecutor(max_workers=2, thread_name_prefix="heatmap")
+
+
+@st.cache_resource(show_spinner=False)
+def _jobs() -> dict[Key, HeatmapJob]:
+    return {}
+
+
+def heatmap_job(image: Image, version: str, request: Request) -> HeatmapJob:
+    """The job that makes this heatmap, started at the first call; later calls, from any session, get the same one.
+
+    One that failed or was stopped stays so until `forget_job`: a page that reruns must not start it again by itself.
+    """
+    # The window is part of what the model sees: the same pixels through another window are another picture to it.
+    seen = hashlib.sha256(f"{image.content_hash}|{image.window}".encode()).hexdigest()
+    key = (seen, version, request.method, request.target_class)
+    with _LOCK:
+        jobs = _jobs()
+        if key not in jobs:
+            job = jobs[key] = HeatmapJob(key, Future())
+            _threads().submit(_run, job, image, request)
+            while len(jobs) > KEPT:
+                jobs.pop(next(iter(jobs)))
+        return jobs[key]
+
+
+def forget_job(job: HeatmapJob) -> None:
+    """Let the next `heatmap_job` start this one anew."""
+    with _LOCK:
+        if _jobs().get(job.key) is job:
+            del _jobs()[job.key]
+
+
+def _run(job: HeatmapJob, image: Image, request: Request) -> None:
+    try:
+        job.future.set_result(_make(job, image, request))
+    except Exception as e:
+        job.future.set_exception(e)
+
+
+def _make(job: HeatmapJob, image: Image, request: Request) -> Heatmap:
+    seen, version, method, target = job.key
+    path = settings.home() / "heatmaps" / version[:16] / f"{seen}-{method}-{target}.npz"
+    if path.exists():
+        try:
+            return load_heatmap(path)
+        except Refused:
+            _LOG.warning("a damaged heatmap file is made again: %s", path.name)
+
+    def report(fraction: float) -> None:
+        job.progress = fraction
+
+    checkpoint, device = engine().checkpoint(version), engine().device
+    heatmap = explain(checkpoint, image, request, device=device, progress=report, cancelled=job.cancel.is_set)
+    _keep(heatmap, path)
+    return heatmap
+
+
+def _keep(heatmap: Heatmap, path: Path) -> None:
+    """A full disk must not take a finished heatmap from the reader: it is only made again next time."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_heatmap(heatmap, path)
+    except OSError as e:
+        _LOG.warning("a heatmap could not be kept on disk: %s", e.strerror)
