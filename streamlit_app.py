@@ -10,6 +10,8 @@ from pathlib import Path
 
 import streamlit as st
 from starlette.middleware import Middleware
+from starlette.responses import RedirectResponse
+from starlette.routing import Route
 
 from db import engine
 from pages.ui import identity, pixel_route
@@ -41,6 +43,7 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
 app = st.App(
     Path(__file__).parent / "pages" / "main.py",
     lifespan=lifespan,
-    routes=[*identity.routes(), pixel_route.route()],
+    # The worklist is the front page; its name leads there too.
+    routes=[*identity.routes(), pixel_route.route(), Route("/worklist", lambda _: RedirectResponse("/"))],
     middleware=[Middleware(identity.SignInGuard)],
 )

@@ -52,7 +52,8 @@ def page_offset(total: int) -> int:
 def table(rows: pd.DataFrame, key: str) -> str | None:
     shown = rows.assign(
         status=rows["status"].map(lambda s: [STATUSES[s]]),
-        task=rows["task"].map(lambda t: TASKS[t].title if t else "–"),
+        task=rows["task"].map(lambda t: TASKS[t].title),
+        created_at=rows["created_at"].str[:16].str.replace("T", " "),
     )
     config = {
         "name": st.column_config.TextColumn("Study", width="medium"),

@@ -106,6 +106,7 @@ def test_worklist_search_takes_percent_literally_and_says_when_nothing_matches(s
     assert "Nothing matches" in said(at)
     at.text_input(key="wl_search").set_value("0002").run()
     assert list(at.dataframe[0].value["name"]) == ["Study 0002"]
+    assert at.dataframe[0].value["created_at"].str.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d").all()
 
 
 def test_a_link_to_an_unknown_study_says_so(store):

@@ -164,7 +164,8 @@ def test_nothing_is_served_without_signing_in(chromium, server_url):
 
 def test_sign_in_leads_back_to_the_page_asked_for_and_never_to_another_host(chromium, server_url):
     """After signing in the reader lands on the link followed; a crafted target is ignored."""
-    for target, expected in (("/models", "/models"), ("//example.org/x", "/"), ("https://example.org", "/")):
+    targets = (("/models", "/models"), ("/worklist", "/"), ("//example.org/x", "/"), ("https://example.org", "/"))
+    for target, expected in targets:
         context = chromium.new_context()
         page = context.new_page()
         page.goto(f"{server_url}/sign-in?next={target}")
