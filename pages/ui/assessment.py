@@ -13,6 +13,7 @@ from db import reviews
 from pages.ui import messages
 from pages.ui.case import Case, forget, keep_draft, seconds_spent
 
+UNTOUCHED = 50  # where the confidence slider stands before it is moved; never stored as an answer
 VERDICTS = {"yes": "Yes", "partly": "Partly", "no": "No"}
 
 
@@ -70,7 +71,7 @@ def _class_buttons(case: Case) -> None:
 def _confidence(case: Case) -> None:
     given = _value(case, "confidence")
     key = case.key("confidence")
-    st.session_state.setdefault(key, 50 if given is None else int(given))
+    st.session_state.setdefault(key, UNTOUCHED if given is None else int(given))
     label = "Confidence: not given" if given is None else "Confidence"
     st.slider(label, 0, 100, step=5, format="%d %%", key=key, on_change=_keep, args=(case, "confidence"))
 
@@ -107,6 +108,8 @@ def _flag(case: Case) -> None:
 
 
 def _keep(case: Case, name: str) -> None:
+    if case.key("token") not in st.session_state:
+        return  # saved in this very run, which took the value from the widget
     messages.guarded(keep_draft_of)(case, {name: st.session_state[case.key(name)]})
 
 
@@ -135,13 +138,14 @@ def _save(case: Case, prediction_id: int | None, token: str, after_save: Callabl
             return  # a second click: the first one has stored this reading
         if draft.get("token") != token or draft.get("phase") != case.phase or not draft.get("label"):
             raise Refused("This case was changed in another tab. Reload the page: what you entered last is kept.")
+        said = _entered(case, draft)
         stored = reviews.add_review(
             session,
             Review(
                 study_id=case.study.id, reviewer=case.reviewer, phase=case.phase, label=draft["label"],
                 client_token=token, prediction_id=prediction_id,
-                confidence=draft.get("confidence"), heatmap_verdict=draft.get("heatmap_verdict") or "",
-                comment=draft.get("comment") or "", flagged=bool(draft.get("flagged")),
+                confidence=said.get("confidence"), heatmap_verdict=said.get("heatmap_verdict") or "",
+                comment=said.get("comment") or "", flagged=bool(draft.get("flagged")),
                 regions=tuple(draft.get("regions", case.regions)), seconds=seconds_spent(case),
             ),
         )  # fmt: skip
@@ -149,3 +153,14 @@ def _save(case: Case, prediction_id: int | None, token: str, after_save: Callabl
     forget(case)
     messages.saved(f"Saved: {case.study.name}, {_title(stored.label).lower()}")
     after_save(case)
+
+
+def _entered(case: Case, draft: dict[str, Any]) -> dict[str, Any]:
+    """The draft with what the widgets say now: a comment left for the save key reaches us together with the save."""
+    said = dict(draft)
+    for name in ("comment", "heatmap_verdict"):
+        if case.key(name) in st.session_state:
+            said[name] = st.session_state[case.key(name)]
+    before = UNTOUCHED if draft.get("confidence") is None else draft["confidence"]
+    shown = st.session_state.get(case.key("confidence"), before)
+    return said if shown == before else said | {"confidence": shown}

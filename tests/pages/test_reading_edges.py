@@ -67,6 +67,26 @@ def test_a_second_click_on_save_stores_one_reading(study):
     assert not stale.error
 
 
+def test_what_arrives_together_with_the_save_is_saved(study):
+    """A comment and a confidence that reach the server in the same moment as Save are part of the reading, without complaint."""
+    at = open_page("review", study=study)
+    button(at, "Benign").click().run()
+    at.text_area[0].set_value("edge is smooth")
+    at.slider[0].set_value(80)
+    button(at, "Save and next").click()
+    at.run()
+    (saved,) = history(study)
+    assert (saved.comment, saved.confidence) == ("edge is smooth", 80)
+    assert not at.error
+    assert draft_of(study) is None
+
+
+def test_a_confidence_nobody_gave_is_not_stored(study):
+    """The slider's starting place is no answer."""
+    read(open_page("review", study=study), "Benign", "Save and next")
+    assert history(study)[0].confidence is None
+
+
 def test_a_stale_tab_can_not_change_or_double_a_saved_reading(study):
     """A class chosen in a tab that still shows the form of a saved reading is refused in a sentence; nothing is stored."""
     stale = open_page("review", study=study)
