@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 
 import pytest
 
@@ -61,6 +62,18 @@ def version(server_url, trained):
     return register(trained)
 
 
+def wait_for_draft(study_id, reviewer, **expected):
+    """Until the store holds what was entered; what comes together with the save is tested in test_reading_edges.py."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with engine.read() as session:
+            draft = reviews.get_draft(session, study_id, reviewer) or {}
+        if expected.items() <= draft.items():
+            return
+        time.sleep(0.05)
+    pytest.fail(f"the draft never held {expected}: {draft}")
+
+
 def phantom(phantoms, number):
     """The DICOM file of a malignant test patient."""
     return sorted((phantoms / "images" / "test" / "malignant").rglob("*.dcm"))[number]
@@ -98,6 +111,7 @@ def test_a_study_is_uploaded_read_blind_read_again_and_stands_on_the_agreement_p
     page.click("text=Partly")
     page.fill("textarea", "edge is smooth")
     page.keyboard.press("Tab")
+    wait_for_draft(study_id, "Anna", comment="edge is smooth")
     page.wait_for_selector("button:has-text('Save and next'):enabled")
     page.keyboard.press("Control+Enter")
     anna.text("Your aided reading")
