@@ -10,7 +10,7 @@ import streamlit as st
 from core.explain import Cancelled, Request
 from core.records import Image, Window
 from db import engine, models, reviews
-from pages.ui import heatmap_jobs
+from pages.ui import assessment, heatmap_jobs
 from tests.pages.conftest import register
 from tests.pages.test_pages import add_person, add_studies, button, open_page, read, said
 
@@ -79,6 +79,19 @@ def test_what_arrives_together_with_the_save_is_saved(study):
     assert (saved.comment, saved.confidence) == ("edge is smooth", 80)
     assert not at.error
     assert draft_of(study) is None
+
+
+def test_a_save_handled_before_the_comment_beside_it_still_holds_the_comment(study, monkeypatch):
+    """The browser decides whose callback comes first: Save takes the widgets' values even where theirs have not run."""
+    monkeypatch.setattr(assessment, "_keep", lambda *_: None)
+    at = open_page("review", study=study)
+    button(at, "Benign").click().run()
+    at.text_area[0].set_value("edge is smooth")
+    at.slider[0].set_value(80)
+    button(at, "Save and next").click()
+    at.run()
+    (saved,) = history(study)
+    assert (saved.comment, saved.confidence) == ("edge is smooth", 80)
 
 
 def test_a_confidence_nobody_gave_is_not_stored(study):
