@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from core.architectures import get_architecture
+from core.architectures import get_architecture, skeleton
 from core.preprocess import Preprocessing
 from core.records import Model, OperatingPoint, Refused
 from core.tasks import get_task
@@ -44,8 +44,10 @@ class Checkpoint:
         On the weights' own device it shares their memory: a second module costs no second copy, and hooks set on one are
         never seen by the other, so each thread can have its own.
         """
-        with torch.device("meta"):
-            net = get_architecture(self.architecture).build(len(self.classes))
+        build = get_architecture(self.architecture).build
+        net = skeleton(build, len(self.classes))
+        if any(name not in self.state for name, _ in net.named_buffers()):
+            net = build(len(self.classes))  # some networks make constants that they do not save
         net.load_state_dict(dict(self.state), strict=True, assign=True)
         return net.to(device).eval().requires_grad_(False)
 
@@ -145,8 +147,7 @@ def _check_meaning(checkpoint: Checkpoint) -> None:
     architecture = get_architecture(checkpoint.architecture)
     if checkpoint.preprocessing.channels != architecture.channels:
         raise Refused(f"The checkpoint feeds {checkpoint.preprocessing.channels} channels to {architecture.name}.")
-    with torch.device("meta"):
-        expected = architecture.build(len(checkpoint.classes)).state_dict()
+    expected = skeleton(architecture.build, len(checkpoint.classes)).state_dict()
     if set(checkpoint.state) != set(expected):
         raise Refused(f"The checkpoint's weights are not those of {architecture.name}: other layers.")
     for name, tensor in checkpoint.state.items():

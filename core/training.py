@@ -130,7 +130,7 @@ def train(job: TrainingJob, progress: Report | None = None) -> Path:
         torch.manual_seed(job.seed)
         net = architecture.build(len(task.classes))
         if job.weights:
-            load_pretrained(net, job.weights)
+            load_pretrained(net, job.weights, architecture.head)
         try:
             best, history = _fit(Trainer(net, setup), job.out / "history.csv", save, report)
         except torch.OutOfMemoryError as e:

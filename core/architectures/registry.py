@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torchvision
 from torch import nn
 
+from core.architectures.libraries import builder, last_map_and_head, resnet50v2
+from core.architectures.novel import NovelCNNA, NovelCNNB, NovelCNNC
 from core.architectures.small_cnn import SmallCNN
 from core.preprocess import Preprocessing
 from core.records import Refused
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _HALF = ((0.5,), (0.5,))
+_HALF_RGB = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,8 @@ class Architecture:
     `build(n_classes)` gives an untrained module that maps (N, channels, H, W) to logits (N, n_classes).
     `heatmap_layer` is the dotted name of the module whose output (N, K, h, w) class activation maps weight; empty where there
     is none, and no gradient either: then only methods that cover parts of the image can explain it.
-    `smallest` is the smallest input edge in pixels that the structure accepts.
+    `smallest` is the smallest input edge in pixels that the structure accepts. `head` names the modules that are made for a
+    task: they start at random where weights are given, and learn alone while the rest is frozen.
     """
 
     name: str
@@ -34,6 +39,7 @@ class Architecture:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     smallest: int
+    head: tuple[str, ...] = ("fc",)
 
     def preprocessing(self, size: int | None = None) -> Preprocessing:
         """This architecture's preprocessing at edge length `size` (default its own); raises `Refused` when too small."""
@@ -71,7 +77,12 @@ ARCHITECTURES: dict[str, Architecture] = {
         Architecture("resnet18", _resnet("resnet18"), "layer4", 224, 3, *_IMAGENET, smallest=28),
         Architecture("resnet50", _resnet("resnet50"), "layer4", 224, 3, *_IMAGENET, smallest=28),
         # features[29] is the ReLU after the last convolution: maps are taken after it, so no in-place change can follow.
-        Architecture("vgg16", _vgg16, "features.29", 224, 3, *_IMAGENET, smallest=32),
+        Architecture("vgg16", _vgg16, "features.29", 224, 3, *_IMAGENET, smallest=32, head=("classifier.6",)),
+        # `norm` ends in the ReLU after the last block: pre-activation networks have none at the blocks' own ends.
+        Architecture("resnet50v2", resnet50v2, "norm", 224, 3, *_HALF_RGB, smallest=32, head=("head",)),
+        Architecture("r4-cnn-a", NovelCNNA, "features", 28, 3, *_HALF_RGB, smallest=28),
+        Architecture("r4-cnn-b", NovelCNNB, "features", 28, 3, *_HALF_RGB, smallest=28),
+        Architecture("r4-cnn-c", NovelCNNC, "features", 28, 1, *_HALF, smallest=28),
     )
 }
 
@@ -82,8 +93,23 @@ CLASSICAL: dict[str, Architecture] = {
 
 
 def get_architecture(name: str) -> Architecture:
-    """The architecture of that name, a network or a classical model; raises `Refused` naming the known ones."""
+    """The architecture of that name: ours, a classical model, or any convolutional network of torchvision or timm.
+
+    "timm.NAME" asks for timm's where both libraries have the name. Raises `Refused` naming ours where nobody knows the name,
+    and where a network has no feature map for heatmaps.
+    """
     known = ARCHITECTURES | CLASSICAL
-    if name not in known:
-        raise Refused(f"There is no architecture '{name}'; there are {', '.join(known)}.")
-    return known[name]
+    return known[name] if name in known else _of_libraries(name)
+
+
+@cache
+def _of_libraries(name: str) -> Architecture:
+    try:
+        build, facts = builder(name)
+    except KeyError:
+        ours = ", ".join(ARCHITECTURES | CLASSICAL)
+        raise Refused(
+            f"There is no architecture '{name}'; there are {ours}, and the convolutional networks of torchvision and timm."
+        ) from None
+    layer, head = last_map_and_head(name)
+    return Architecture(name, build, layer, facts["size"], 3, facts["mean"], facts["std"], smallest=32, head=head)

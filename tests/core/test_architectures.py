@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from core.architectures import ARCHITECTURES, get_architecture
+from core.architectures.libraries import OneSigmoid
 from core.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from core.explain import predict_with_gradcam
 from core.records import Refused
 from core.tasks import TASKS
 
@@ -33,12 +35,15 @@ def test_every_architecture_computes_and_survives_a_checkpoint(name, tmp_path):
     assert maps[0].ndim == 4  # (N, K, h, w)
     assert maps[0].shape[0] == 2
     assert maps[0].min() >= 0  # after the activation
+    again, heat = predict_with_gradcam(loaded, architecture.heatmap_layer, x, 0)
+    torch.testing.assert_close(again, logits)
+    assert heat.shape == (2, *maps[0].shape[2:])
 
 
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES))
 def test_every_architecture_learns_from_a_batch_at_its_smallest_size(name):
     """In training mode a batch of two gives every parameter a finite gradient: batch normalisation has enough values."""
-    if name in ("vgg16", "resnet50"):
+    if name in ("vgg16", "resnet50", "resnet50v2"):
         pytest.skip("134 and 24 million gradients; resnet18 has the same layers")
     architecture = get_architecture(name)
     spec = architecture.preprocessing(architecture.smallest)
@@ -82,4 +87,97 @@ def test_known_sizes_of_the_networks():
 def test_an_unknown_architecture_names_the_known_ones():
     """The refusal lists what there is."""
     with pytest.raises(Refused, match="small-cnn, resnet18, resnet50, vgg16"):
-        get_architecture("alexnet")
+        get_architecture("no-such-net")
+
+
+# -- Heads of the reference systems ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_every_head_is_there(name):
+    """What is said to be the head exists, holds weights, and is not the whole network."""
+    architecture = get_architecture(name)
+    with torch.device("meta"):
+        net = architecture.build(2)
+    of_head = sum(p.numel() for module in architecture.head for p in net.get_submodule(module).parameters())
+    assert 0 < of_head < sum(p.numel() for p in net.parameters())
+
+
+def test_resnet50v2_ends_as_reference_system_r5_does():
+    """Global average, 2048 → 128 with ReLU, dropout 0.4, one sigmoid; 23.5 million weights before (timm's count)."""
+    with torch.device("meta"):
+        net = get_architecture("resnet50v2").build(2)
+    kinds = [type(module).__name__ for module in net.head]
+    assert kinds == ["Sequential", "Linear", "ReLU", "Dropout", "OneSigmoid"]
+    assert (net.head[1].in_features, net.head[1].out_features, net.head[3].p) == (2048, 128, 0.4)
+    assert sum(p.numel() for p in net.head.parameters()) == 2048 * 128 + 128 + 128 + 1
+    body = sum(p.numel() for key, p in net.named_parameters() if not key.startswith("head."))
+    assert (
+        body == 23_500_352
+    )  # Keras's ResNet50V2 without its top has 23,519,360 trainable weights: biases beside batch norms
+
+
+def test_one_sigmoid_is_two_classes_in_the_tasks_order():
+    """Softmax of its two logits gives class 1 the sigmoid of the one output, and cross-entropy is the binary one."""
+    torch.manual_seed(0)
+    layer, x, y = OneSigmoid(5), torch.randn(7, 5), torch.tensor([0, 1, 1, 0, 1, 0, 0])
+    s = x @ layer.weight[0] + layer.bias
+    torch.testing.assert_close(torch.softmax(layer(x), dim=1)[:, 1], torch.sigmoid(s))
+    binary = torch.nn.functional.binary_cross_entropy_with_logits(s, y.float())
+    torch.testing.assert_close(torch.nn.functional.cross_entropy(layer(x), y), binary)
+
+
+def test_the_novel_networks_have_the_layers_r4_describes():
+    """A: three convolutions, batch norms and five sigmoids, dense 786 and 512; B: dense 100; C: three dense, momentum 0.1."""
+
+    def layers(name, kind):
+        return [m for m in get_architecture(name).build(8).modules() if isinstance(m, kind)]
+
+    nn = torch.nn
+    assert len(layers("r4-cnn-a", nn.Conv2d)) == len(layers("r4-cnn-a", nn.BatchNorm2d)) == 3
+    assert len(layers("r4-cnn-a", nn.Sigmoid)) == 5
+    assert [m.out_features for m in layers("r4-cnn-a", nn.Linear)] == [786, 512, 8]
+    assert len(layers("r4-cnn-b", nn.Conv2d)) == 1
+    assert [m.kernel_size for m in layers("r4-cnn-b", nn.MaxPool2d)] == [2]
+    assert [m.out_features for m in layers("r4-cnn-b", nn.Linear)] == [100, 8]
+    assert len(layers("r4-cnn-c", nn.Conv2d)) == 3
+    assert len(layers("r4-cnn-c", nn.Linear)) == 4
+    norms = layers("r4-cnn-c", nn.BatchNorm1d)
+    assert [round(1 - m.momentum, 6) for m in norms] == [0.1] * 3  # Keras counts what is kept, PyTorch what is replaced
+
+
+# -- Networks of torchvision and timm ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "head"),
+    [
+        ("resnet34", "layer4", "fc"),
+        ("squeezenet1_1", "features", "classifier.1"),
+        ("regnet_y_400mf", "trunk_output", "fc"),  # its constructor computes, so it cannot be built without memory
+        ("timm.resnet34", "layer4", "fc"),
+        ("resnetblur50", "layer4", "fc"),  # has constants that its state does not hold
+    ],
+)
+def test_any_convolutional_network_of_the_libraries_works(name, layer, head, tmp_path):
+    """Its last map and head are found; it computes, learns, survives a checkpoint and can be explained by Grad-CAM."""
+    architecture = get_architecture(name)
+    assert (architecture.heatmap_layer, architecture.head) == (layer, (head,))
+    task, spec = TASKS["breast-histopathology"], architecture.preprocessing(64)
+    torch.manual_seed(0)
+    net, x = architecture.build(2), torch.randn(2, 3, 64, 64)
+    torch.nn.functional.cross_entropy(net.train()(x), torch.tensor([0, 1])).backward()
+    assert all(torch.isfinite(p.grad).all() for p in net.parameters())
+    logits = net.eval()(x)
+    save_checkpoint(Checkpoint(name, task.name, task.classes, spec, net.state_dict()), tmp_path / "c.pt")
+    loaded = load_checkpoint(tmp_path / "c.pt").module()
+    again, heat = predict_with_gradcam(loaded, architecture.heatmap_layer, x, 1)
+    torch.testing.assert_close(again, logits)
+    assert heat.shape[1] == heat.shape[2] > 1
+
+
+@pytest.mark.parametrize("name", ["vit_b_16", "mixer_s32_224"])
+def test_a_network_without_a_feature_map_is_refused(name):
+    """Transformers and mixers keep tokens, not a grid: one sentence says so."""
+    with pytest.raises(Refused, match=f"{name} has no last convolutional feature map"):
+        get_architecture(name)

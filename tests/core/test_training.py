@@ -316,7 +316,7 @@ def test_local_weights_fill_all_but_the_last_layer(tmp_path):
     torch.save(source.state_dict(), tmp_path / "w.pth")
     net = get_architecture("resnet18").build(2)
     head = net.fc.weight.detach().clone()
-    load_pretrained(net, tmp_path / "w.pth")
+    load_pretrained(net, tmp_path / "w.pth", ("fc",))
     assert net.conv1.weight.equal(source.conv1.weight)
     assert net.layer4[1].conv2.weight.equal(source.layer4[1].conv2.weight)
     assert net.fc.weight.equal(head)
@@ -337,7 +337,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
     (tmp_path / "text.pt").write_text("these are not weights")
     for name in (*files, "text.pt", "missing.pt"):
         with pytest.raises(Refused, match=name) as refusal:
-            load_pretrained(net, tmp_path / name)
+            load_pretrained(net, tmp_path / name, ("fc",))
         assert "\n" not in str(refusal.value)
 
 
