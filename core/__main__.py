@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from core.commands import dataset, features, metrics
+from core.commands import dataset, deidentify, features, metrics
 from core.progress import Bar
 from core.records import Prediction, Refused, Study, StudyRejected
 from core.tasks import TASKS
@@ -74,6 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     phantom.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     phantom.add_argument("--json", action="store_true", help="print what was written as JSON")
 
+    text = "Write de-identified copies of DICOM files: PS3.15 Basic Profile, dates moved, UIDs replaced."
+    deidentify.add_arguments(command("deidentify", deidentify.run, text))
     text = "Measure images: histogram, GLCM, HOG, Sobel, the LBP family, Gabor and Haralick as one table."
     features.add_arguments(command("features", features.run, text))
     text = "Look into a dataset: counts, missing values, sizes, duplicates, patients on two sides."
