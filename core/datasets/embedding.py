@@ -38,6 +38,8 @@ def embed(
     checkpoint: Checkpoint, cases: Sequence[Case], device: str = "cpu", progress: Progress | None = None
 ) -> Embedding:
     """Run the model over the cases, preprocessed as it was trained. Raises `Refused` where it has no linear last layer."""
+    if checkpoint.averages:
+        raise Refused("A model that averages members or views has no layer of features of its own; map one member.")
     module = checkpoint.module(device)
     last = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
     if not last:

@@ -1,9 +1,12 @@
-"""Grad-CAM together with the prediction, in one forward pass."""
+"""Grad-CAM together with the prediction, in one forward pass; and its mean over the parts of a combined model."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
+
+from core.combine import Ensemble, Reading, Tempered, Viewed, seen
+from core.records import Refused
 
 
 def predict_with_gradcam(
@@ -33,3 +36,33 @@ def predict_with_gradcam(
     weights = gradient.mean(dim=(2, 3), keepdim=True)
     maps = (weights * kept[-1].detach()).sum(dim=1).relu()  # (N, h, w)
     return logits.detach(), maps
+
+
+def gradcam(module: nn.Module, layer_name: str, x: torch.Tensor, class_index: int) -> tuple[torch.Tensor, str]:
+    """Grad-CAM maps (N, h, w) of one class for images x (N, C, H, W), and how they were put together (empty: one network).
+
+    A combined model has no layer of its own. Its map is the mean of the maps that each part (member, view turned back) makes
+    of its own logit; a temperature divides it. Raises `Refused` where the members' grids differ: there is no mean of those.
+    """
+    if isinstance(module, Tempered):
+        maps, combined = gradcam(module.net, layer_name, x, class_index)
+        return maps / module.temperature, combined
+    if isinstance(module, Reading):
+        return gradcam(module.net, layer_name, module.read(x), class_index)
+    if isinstance(module, Viewed):
+        parts = [gradcam(module.net, layer_name, seen(x, view), class_index) for view in module.views]
+        turned = [seen(maps[:, None], view)[:, 0] for (maps, _), view in zip(parts, module.views, strict=True)]
+        of = f" of {parts[0][1]}" if parts[0][1] else ""
+        return torch.stack(turned).mean(dim=0), f"mean over the views {', '.join(module.views)}{of}"
+    if isinstance(module, Ensemble):
+        members = zip(module.members, module.layers, strict=True)
+        maps = [gradcam(member, layer, x, class_index)[0] for member, layer in members]
+        grids = sorted({tuple(m.shape[1:]) for m in maps})
+        if len(grids) > 1:
+            shown = " and ".join(f"{h} × {w}" for h, w in grids)
+            raise Refused(
+                f"The members' Grad-CAM maps have different grids ({shown}), so there is no mean of them; explain one member by "
+                "itself, or the ensemble by Occlusion or LIME."
+            )
+        return torch.stack(maps).mean(dim=0), f"mean over the {len(maps)} members, each for its own logit"
+    return predict_with_gradcam(module, layer_name, x, class_index)[1], ""

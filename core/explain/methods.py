@@ -8,11 +8,10 @@ from typing import Any
 
 import torch
 
-from core.architectures import get_architecture
 from core.checkpoint import Checkpoint
 from core.explain.captum_methods import KERNEL_WIDTH, RIDGE, integrated_gradients, lime, superpixels
 from core.explain.case import Case, Watch, case_of
-from core.explain.gradcam import predict_with_gradcam
+from core.explain.gradcam import gradcam
 from core.explain.occlusion import occlusion
 from core.preprocess import preprocess
 from core.records import Heatmap, Image, Refused
@@ -75,7 +74,7 @@ def explain(
     class_index = get_task(checkpoint.task).class_index(request.target_class)
     spec = checkpoint.preprocessing
     parameters = _merged(method, spec.size, request.parameters)
-    layer = get_architecture(checkpoint.architecture).heatmap_layer
+    layer = checkpoint.heatmap_layer
     if not layer and method.name not in _BY_COVERING:
         raise Refused(
             f"{method.title} needs a network; {checkpoint.architecture} can be explained by Occlusion or LIME."
@@ -96,8 +95,8 @@ def explain(
         signed=method.signed,
         parameters={
             **parameters,
+            "score": "log of the mean probability" if checkpoint.averages else "logit",
             **findings,
-            "score": "logit",
             "seed": request.seed,
             "device": device,
             "image_window": asdict(image.window) if image.window else None,
@@ -134,9 +133,9 @@ def _merged(method: Method, size: tuple[int, int], given: Mapping[str, Any]) -> 
 
 def _gradcam(case: Case, layer: str, parameters: Parameters) -> tuple[torch.Tensor, Parameters]:
     case.watch.check()
-    _, maps = predict_with_gradcam(case.module, layer, case.x, case.class_index)
+    values, combined = gradcam(case.module, layer, case.x, case.class_index)
     case.watch.advance(1)
-    return maps[0], {}
+    return values[0], {"score": "logit", "map": combined} if combined else {}
 
 
 def _integrated_gradients(case: Case, layer: str, parameters: Parameters) -> tuple[torch.Tensor, Parameters]:
