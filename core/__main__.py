@@ -1,4 +1,4 @@
-"""`python -m core train | evaluate | predict | explain | phantom | features | dataset | metrics | compare`."""
+"""`python -m core train | evaluate | calibrate | ensemble | predict | explain | phantom | features | dataset | …`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from core.commands import dataset, deidentify, features, metrics
+from core.commands import dataset, deidentify, features, metrics, tuning
 from core.progress import Bar
 from core.records import Prediction, Refused, Study, StudyRejected
 from core.tasks import TASKS
@@ -48,6 +48,13 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--split", default="test", choices=["train", "val", "test"], help="(default: %(default)s)")
     evaluate.add_argument("--out", type=Path, required=True, help="the run folder to write")
     evaluate.add_argument("--json", action="store_true", help="print the metrics as JSON")
+
+    text = (
+        "Choose operating point, temperature and test-time augmentation on validation data: a new version of a model."
+    )
+    tuning.add_calibrate_arguments(command("calibrate", tuning.run_calibrate, text))
+    text = "Average the probabilities of several checkpoints: a model like any other."
+    tuning.add_ensemble_arguments(command("ensemble", tuning.run_ensemble, text))
 
     predict = command("predict", _predict, "Predict files: the probability of each class.")
     predict.add_argument("checkpoint", type=Path)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from core import settings
 from core.checkpoint import Checkpoint, load_checkpoint
@@ -26,24 +27,36 @@ from core.tasks import get_task
 from core.thumbnails import MOST_CASES, picture_cases, write_thumbnails
 from core.versions import library_versions
 
+BATCH = {
+    "cpu": 32,
+    "cuda": 256,
+}  # images at a time: more is no faster on a CPU; a GPU that has too little memory halves it
+
 __all__ = ["evaluate", "predict_probabilities", "read_run"]
 
 
 def predict_probabilities(
-    checkpoint: Checkpoint, x: torch.Tensor, device: str = "cpu", batch_size: int = 32, progress: Progress | None = None
+    checkpoint: Checkpoint, x: torch.Tensor, device: str = "cpu", batch_size: int = 0, progress: Progress | None = None
 ) -> np.ndarray:
     """Softmax probabilities (N, n_classes), float64, of preprocessed images x (N, C, H, W).
 
-    Out of memory halves the batch, down to one image; then, and for logits that are not finite, raises `Refused`.
+    `batch_size` 0 takes what the device is fast with. Out of memory halves it for good, down to one image; then, and for
+    logits that are not finite, raises `Refused`.
     """
     module = checkpoint.module(device).to(memory_format=torch.channels_last)
-    rows = []
-    for start in range(0, len(x), 8 * batch_size):  # a few batches at a time, to tell how far it is
-        part = x[start : start + 8 * batch_size].contiguous(memory_format=torch.channels_last)
-        rows.append(batched_probabilities(module, part, device, batch_size))
+    done = 0
+
+    def arrange(_module: nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+        return (inputs[0].contiguous(memory_format=torch.channels_last),)
+
+    def count(_module: nn.Module, inputs: tuple[torch.Tensor], _output: torch.Tensor) -> None:
+        nonlocal done  # only batches that fitted into memory come here
+        done += len(inputs[0])
         if progress:
-            progress(min(start + len(part), len(x)), len(x), "Predicting")
-    return np.concatenate(rows)
+            progress(done, len(x), "Predicting")
+
+    with module.register_forward_pre_hook(arrange), module.register_forward_hook(count):
+        return batched_probabilities(module, x, device, batch_size or BATCH[device])
 
 
 def evaluate(
@@ -102,11 +115,24 @@ def evaluate(
             "started": started.isoformat(timespec="seconds"),
             "seconds": seconds,
             "parameters": sum(weights.numel() for weights in checkpoint.module().parameters()),
+            **_how_it_predicts(checkpoint),
             **pictures,
         },
     }
     write_json(out / "run.json", run)
     return run
+
+
+def _how_it_predicts(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Members, views and temperature with what is known of its fit; nothing of a plain network."""
+    facts: dict[str, Any] = {}
+    if checkpoint.members:
+        facts["members"] = [{"version": m.version, "architecture": m.architecture} for m in checkpoint.members]
+    if len(checkpoint.views) > 1:
+        facts["views"] = list(checkpoint.views)
+    if checkpoint.temperature != 1:
+        facts |= {"temperature": checkpoint.temperature, "calibration": checkpoint.provenance.get("calibration")}
+    return facts
 
 
 def _details(cases: Sequence[Case], out: Path) -> tuple[dict[str, Any], dict[str, str]]:
