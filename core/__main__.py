@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from core.commands import dataset, deidentify, features, metrics, tuning
+from core.commands import dataset, deidentify, features, metrics, mrmc, tuning
 from core.progress import Bar
 from core.records import Prediction, Refused, Study, StudyRejected
 from core.tasks import TASKS
@@ -91,6 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     metrics.add_metrics_arguments(command("metrics", metrics.run_metrics, text))
     text = "Compare two CSVs of predictions for the same cases: differences with interval and p."
     metrics.add_compare_arguments(command("compare", metrics.run_compare, text))
+    text = "Compare modalities over many readers and cases, or a stand-alone model with readers (Obuchowski–Rockette)."
+    mrmc.add_arguments(command("mrmc", mrmc.run, text))
     return parser
 
 
