@@ -15,6 +15,7 @@ ModelStatus = Literal["candidate", "active", "withdrawn"]
 VoiFunction = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
 
 _VOI_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
+BIRADS = ("0", "1", "2", "3", "4A", "4B", "4C", "5", "6")  # assessment categories, by their codes
 
 
 @dataclass(frozen=True)
@@ -266,8 +267,9 @@ class CaseDetails:
 class Review:
     """One reviewer's assessment of one study in one phase.
 
-    `confidence` is 0–100 or None where the reviewer gave none; `heatmap_verdict` is yes, partly, no or empty;
-    `regions` are rectangles and points in image pixels: {"kind", "image", "points": [[x, y], …]}.
+    `confidence` in the class and `likelihood` of the task's positive class are 0–100, None where the reviewer gave none;
+    `birads` is one of `BIRADS` or empty; `heatmap_verdict` is yes, partly, no or empty; `regions` are rectangles and
+    points in image pixels: {"kind", "image", "points": [[x, y], …]}. `reader_study` is None in daily work.
     `client_token` makes a repeated save harmless; `supersedes` is the id of the review that this one corrects.
     """
 
@@ -286,11 +288,23 @@ class Review:
     supersedes: int | None = None
     id: int | None = None
     created_at: str = ""  # ISO 8601, UTC
+    birads: str = ""
+    likelihood: int | None = None
+    reader_study: int | None = None
 
     def __post_init__(self) -> None:
         if self.phase not in ("unaided", "aided"):
             raise ValueError(f"phase must be unaided or aided, not {self.phase!r}")
-        if self.confidence is not None and not 0 <= self.confidence <= 100:
-            raise ValueError(f"confidence must lie in 0–100, not {self.confidence}")
+        for name in ("confidence", "likelihood"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 100:
+                raise ValueError(f"{name} must lie in 0–100, not {value}")
+        check_birads(self.birads)
         if not self.label:
             raise ValueError("a review needs a class")
+
+
+def check_birads(category: str) -> None:
+    """Raise `ValueError` unless `category` is one of `BIRADS` or empty."""
+    if category and category not in BIRADS:
+        raise ValueError(f"a BI-RADS category is one of {', '.join(BIRADS)}, not {category!r}")

@@ -13,7 +13,8 @@ class Task:
     """A classification problem.
 
     `classes` are in label order (label 0 first); `positive` is one of them or None where no class is the finding.
-    `channels` is 1 (grey) or 3 (RGB). `aliases` maps other spellings of a class, lower case, to the class.
+    `channels` is 1 (grey) or 3 (RGB). `aliases` maps other spellings of a class, lower case, to the class. `birads` says
+    whether readers also give a BI-RADS category.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Task:
     channels: int
     modality: str  # DICOM modality code of its images
     aliases: Mapping[str, str] = field(default_factory=dict)
+    birads: bool = False
 
     @property
     def positive_index(self) -> int | None:
@@ -49,13 +51,16 @@ _BLOOD = (
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
-        Task("breast-mri", "Breast MRI", ("benign", "malignant"), "malignant", 1, "MR"),
+        Task("breast-mri", "Breast MRI", ("benign", "malignant"), "malignant", 1, "MR", birads=True),
         # BreastMNIST's own order: label 0 is malignant, label 1 is "normal, benign".
         Task(
             "breast-ultrasound", "Breast ultrasound", ("malignant", "benign"), "malignant", 1, "US",
-            {"normal": "benign", "normal, benign": "benign"},
+            {"normal": "benign", "normal, benign": "benign"}, birads=True,
         ),
-        Task("mammography", "Mammography", ("normal", "cancer"), "cancer", 1, "MG", {"0": "normal", "1": "cancer"}),
+        Task(
+            "mammography", "Mammography", ("normal", "cancer"), "cancer", 1, "MG", {"0": "normal", "1": "cancer"},
+            birads=True,
+        ),
         Task("breast-histopathology", "Breast histopathology", ("benign", "malignant"), "malignant", 3, "SM"),
         # BloodMNIST's own order (MedMNIST v2); "ig" is its short name for immature granulocytes.
         Task("blood-cells", "Blood cells", _BLOOD, None, 3, "XC", {"ig": "immature_granulocyte"}),

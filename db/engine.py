@@ -53,7 +53,10 @@ _SENTENCES = (
     ("no such table", "The store is not set up yet; run `python -m db init`."),
     ("UndefinedTable", "The store is not set up yet; run `python -m db init`."),
     ("onnection", "The store's database server cannot be reached; check that it runs."),
-    ("only ever added", "The store keeps reviews and audit entries as they are: they are only ever added."),
+    (
+        "only ever added",
+        "The store keeps reviews, adjudications and audit entries as they are: they are only ever added.",
+    ),
 )
 
 

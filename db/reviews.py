@@ -1,6 +1,7 @@
 """Reviews, only ever added, and the drafts that precede them.
 
 Reviews of one study by one reviewer in one phase form a chain: each supersedes the one before, the last one is current.
+Daily work and each reader study have chains of their own; lists and counts here are of daily work.
 """
 
 from __future__ import annotations
@@ -18,14 +19,19 @@ from sqlalchemy.orm import Session, aliased
 from core.records import Phase, Refused, Review
 from db.audit import add_entry, canonical
 from db.frames import frame
-from db.tables import AuditRow, DraftRow, ModelRow, PredictionRow, ReviewRow, StudyRow, utc_now
+from db.reader_turns import check_reading, held_back
+from db.tables import AuditRow, DraftRow, ModelRow, PredictionRow, ReaderDraftRow, ReviewRow, StudyRow, utc_now
 
 _ADDED = "review.add"  # the audit log's word for a saved review
+_LATER_FIELDS = ("birads", "likelihood", "reader_study")  # of reviews, since the first fingerprints were logged
 
 
 @dataclass(frozen=True)
 class ReviewQuery:
-    """Which reviews. Empty strings mean any; `since` is an ISO 8601 moment or date; `limit` None means all."""
+    """Which reviews. Empty strings mean any; `since` is an ISO 8601 moment or date; `limit` None means all.
+
+    `shown_to` leaves out studies that this person reads in a running reader study: a list would tell what is hidden there.
+    """
 
     reviewer: str = ""
     model_version: str = ""
@@ -35,38 +41,47 @@ class ReviewQuery:
     current_only: bool = True
     limit: int | None = None
     offset: int = 0
+    shown_to: str = ""
 
 
 def add_review(session: Session, review: Review) -> Review:
     """Add a review, superseding the reviewer's current one of the same study and phase, and give it with id and time.
 
     The same review with the same `client_token` again gives the stored one. `ValueError` for an empty token or one that
-    another review has; `Refused` for an unaided review once an aided one exists. An aided review removes the draft.
+    another review has; `Refused` for an unaided review once an aided one exists, and in a reader study for whatever its
+    protocol forbids (see `db.reader_turns.check_reading`). An aided review, and any of a reader study, removes the draft.
     """
     if not review.client_token:
         raise ValueError("a review needs a client_token")
     stored = session.scalar(select(ReviewRow).where(ReviewRow.client_token == review.client_token))
     if stored is not None:
         return _same(_record(stored), review)
-    reading = (review.study_id, review.reviewer)
-    if review.phase == "unaided" and latest_review(session, *reading, "aided") is not None:
+    current = latest_review(session, review.study_id, review.reviewer, review.phase, review.reader_study)
+    if review.reader_study is not None:
+        check_reading(session, review, corrects=current is not None)
+    elif review.phase == "unaided" and latest_review(session, review.study_id, review.reviewer, "aided") is not None:
         raise Refused("The aided review of this study is saved already, so the unaided one can no longer change.")
-    current = latest_review(session, *reading, review.phase)
     supersedes = None if current is None else current.id
     row = ReviewRow(**_values(replace(review, supersedes=supersedes, id=None, created_at=utc_now())))
     session.add(row)
     session.flush()
-    if review.phase == "aided":
-        delete_draft(session, *reading)
+    if review.phase == "aided" or review.reader_study is not None:
+        delete_draft(session, review.study_id, review.reviewer, review.reader_study)
     saved = _record(row)
     details = {"review": saved.id, "phase": saved.phase, "sha256": fingerprint(saved)}
+    if saved.reader_study is not None:
+        details["reader_study"] = saved.reader_study
     add_entry(session, saved.reviewer, _ADDED, f"study:{saved.study_id}", details)
     return saved
 
 
 def fingerprint(review: Review) -> str:
     """SHA-256 (hex) of everything a review says. The audit log holds it, so that an altered review can be told."""
-    return hashlib.sha256(canonical(asdict(review)).encode()).hexdigest()
+    values = asdict(review)
+    for name in _LATER_FIELDS:  # unset ones are left out, so that what was logged before they came still fits
+        if values[name] in (None, ""):
+            del values[name]
+    return hashlib.sha256(canonical(values).encode()).hexdigest()
 
 
 def first_altered(session: Session) -> int | None:
@@ -83,18 +98,18 @@ def first_altered(session: Session) -> int | None:
     )
 
 
-def latest_review(session: Session, study_id: str, reviewer: str, phase: Phase) -> Review | None:
-    """The reviewer's current review of that study in that phase, or None."""
-    query = select(ReviewRow).where(
-        ReviewRow.study_id == study_id, ReviewRow.reviewer == reviewer, ReviewRow.phase == phase
-    )
+def latest_review(
+    session: Session, study_id: str, reviewer: str, phase: Phase, reader_study: int | None = None
+) -> Review | None:
+    """The reviewer's current review of that study in that phase, in daily work or in that reader study, or None."""
+    query = select(ReviewRow).where(*_chain(study_id, reviewer, reader_study), ReviewRow.phase == phase)
     row = session.scalar(query.order_by(ReviewRow.id.desc()).limit(1))
     return None if row is None else _record(row)
 
 
-def review_history(session: Session, study_id: str, reviewer: str) -> list[Review]:
-    """All reviews of that study by that reviewer, both phases, oldest first."""
-    query = select(ReviewRow).where(ReviewRow.study_id == study_id, ReviewRow.reviewer == reviewer)
+def review_history(session: Session, study_id: str, reviewer: str, reader_study: int | None = None) -> list[Review]:
+    """All reviews of that study by that reviewer in daily work or in that reader study, both phases, oldest first."""
+    query = select(ReviewRow).where(*_chain(study_id, reviewer, reader_study))
     return [_record(row) for row in session.scalars(query.order_by(ReviewRow.id))]
 
 
@@ -102,7 +117,8 @@ def list_reviews(session: Session, query: ReviewQuery) -> pd.DataFrame:
     """Reviews, newest first, with what they are about.
 
     Columns: id, created_at, study_id, study_name, task, reviewer, phase, label, predicted, agrees (label = predicted; NA
-    without a prediction), confidence, heatmap_verdict, flagged, comment, seconds, model_name, model_version, supersedes.
+    without a prediction), confidence, birads, likelihood, heatmap_verdict, flagged, comment, seconds, model_name, model_version,
+    supersedes.
     """
     return frame(session, _page(_joined(*_COLUMNS), query))
 
@@ -135,24 +151,40 @@ def agreement_counts(session: Session, query: ReviewQuery) -> pd.DataFrame:
     return frame(session, counts.group_by(*groups).order_by(*groups))
 
 
-def save_draft(session: Session, study_id: str, reviewer: str, values: Mapping[str, Any]) -> None:
+def save_draft(
+    session: Session, study_id: str, reviewer: str, values: Mapping[str, Any], reader_study: int | None = None
+) -> None:
     """Keep a reviewer's answers so far, in place of earlier ones. `values` are JSON-safe."""
-    session.merge(DraftRow(study_id=study_id, reviewer=reviewer, values=dict(values), updated_at=utc_now()))
+    kept = {"study_id": study_id, "reviewer": reviewer, "values": dict(values), "updated_at": utc_now()}
+    session.merge(DraftRow(**kept) if reader_study is None else ReaderDraftRow(reader_study=reader_study, **kept))
     session.flush()
 
 
-def get_draft(session: Session, study_id: str, reviewer: str) -> dict[str, Any] | None:
+def get_draft(session: Session, study_id: str, reviewer: str, reader_study: int | None = None) -> dict[str, Any] | None:
     """The answers kept last, or None."""
-    row = session.get(DraftRow, (study_id, reviewer))
+    row = _draft(session, study_id, reviewer, reader_study)
     return None if row is None else dict(row.values)
 
 
-def delete_draft(session: Session, study_id: str, reviewer: str) -> None:
+def delete_draft(session: Session, study_id: str, reviewer: str, reader_study: int | None = None) -> None:
     """Forget the answers kept; harmless when there are none."""
-    row = session.get(DraftRow, (study_id, reviewer))
+    row = _draft(session, study_id, reviewer, reader_study)
     if row is not None:
         session.delete(row)
         session.flush()
+
+
+def _draft(
+    session: Session, study_id: str, reviewer: str, reader_study: int | None
+) -> DraftRow | ReaderDraftRow | None:
+    if reader_study is None:
+        return session.get(DraftRow, (study_id, reviewer))
+    return session.get(ReaderDraftRow, (reader_study, study_id, reviewer))
+
+
+def _chain(study_id: str, reviewer: str, reader_study: int | None) -> list[ColumnElement[bool]]:
+    where = ReviewRow.reader_study.is_(None) if reader_study is None else ReviewRow.reader_study == reader_study
+    return [ReviewRow.study_id == study_id, ReviewRow.reviewer == reviewer, where]
 
 
 _DISAGREES = ReviewRow.label != PredictionRow.predicted
@@ -168,6 +200,8 @@ _COLUMNS = (
     PredictionRow.predicted,
     (ReviewRow.label == PredictionRow.predicted).label("agrees"),
     ReviewRow.confidence,
+    ReviewRow.birads,
+    ReviewRow.likelihood,
     ReviewRow.heatmap_verdict,
     ReviewRow.flagged,
     ReviewRow.comment,
@@ -200,7 +234,9 @@ def _filters(query: ReviewQuery) -> list[ColumnElement[bool]]:
         (StudyRow.task, query.task),
         (ReviewRow.phase, query.phase),
     )
-    filters = [column == value for column, value in wanted if value]
+    filters = [ReviewRow.reader_study.is_(None), *(column == value for column, value in wanted if value)]
+    if query.shown_to:
+        filters.append(ReviewRow.study_id.not_in(held_back(query.shown_to)))
     if query.since:
         filters.append(ReviewRow.created_at >= query.since)
     if query.current_only:

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from core.records import Image, Study, Window
 from db.frames import frame
 from db.pixels import load_pixels, put_pixels
+from db.reader_turns import held_back
 from db.tables import DraftRow, ImageRow, ReviewRow, StudyRow
 
 Status = Literal["unread", "draft", "flagged", "done"]
@@ -67,6 +68,7 @@ class WorklistQuery:
     """Which studies, in what order, as one reviewer sees them. Empty strings mean any; `search` looks in name and patient.
 
     Under the protocol `aided` an unaided review is no step of the reading: such a study counts as unread.
+    Studies that the reviewer reads in a running reader study are not on the worklist: there the model would be a click away.
     """
 
     reviewer: str
@@ -187,7 +189,7 @@ def count_statuses(
     session: Session, reviewer: str, task: str = "", *, protocol: Protocol = "unaided-then-aided"
 ) -> dict[Status, int]:
     """How many studies (of that task) are unread, draft, flagged and done for this reviewer; every status is there."""
-    each = select(_status(reviewer, protocol).label("status")).select_from(StudyRow)
+    each = select(_status(reviewer, protocol).label("status")).where(StudyRow.id.not_in(held_back(reviewer)))
     if task:
         each = each.where(StudyRow.task == task)
     status = each.subquery().c.status  # PostgreSQL groups by a column, not by an expression with parameters
@@ -250,7 +252,7 @@ def _order(query: WorklistQuery) -> list[ColumnElement[Any]]:
 
 
 def _filters(query: WorklistQuery) -> list[ColumnElement[bool]]:
-    filters: list[ColumnElement[bool]] = []
+    filters: list[ColumnElement[bool]] = [StudyRow.id.not_in(held_back(query.reviewer))]
     if query.task:
         filters.append(StudyRow.task == query.task)
     if words := query.search.strip():
@@ -264,7 +266,7 @@ def _filters(query: WorklistQuery) -> list[ColumnElement[bool]]:
 
 def _status(reviewer: str, protocol: str) -> ColumnElement[str]:
     """SQL for a study's status: by the newest aided review if there is one, else by what was begun."""
-    mine = (ReviewRow.study_id == StudyRow.id, ReviewRow.reviewer == reviewer)
+    mine = (ReviewRow.study_id == StudyRow.id, ReviewRow.reviewer == reviewer, ReviewRow.reader_study.is_(None))
     aided = select(ReviewRow.flagged).where(*mine, ReviewRow.phase == "aided").order_by(ReviewRow.id.desc()).limit(1)
     begun = _exists(DraftRow.study_id, DraftRow.study_id == StudyRow.id, DraftRow.reviewer == reviewer)
     if protocol == "unaided-then-aided":

@@ -116,7 +116,7 @@ class ReviewRow(Base):
     __table_args__ = (
         CheckConstraint("phase IN ('unaided', 'aided')", name="phase"),
         # Holds all that a worklist asks of a review, so that the table itself is not touched.
-        Index("ix_reviews_reading", "reviewer", "study_id", "phase", "id", "flagged"),
+        Index("ix_reviews_reading", "reviewer", "study_id", "phase", "id", "flagged", "reader_study"),
         {"sqlite_autoincrement": True},
     )
 
@@ -135,18 +135,20 @@ class ReviewRow(Base):
     created_at: Mapped[str]
     comment: Mapped[str]
     regions: Mapped[list[Any]]
+    birads: Mapped[str] = mapped_column(server_default="")
+    likelihood: Mapped[int | None]
+    reader_study: Mapped[int | None] = mapped_column(ForeignKey("reader_studies.id"))
 
 
-# A chain has one beginning, whatever two writers try at once.
+# A chain has one beginning, whatever two writers try at once: one in daily work, one in each reader study.
+_READING = (ReviewRow.study_id, ReviewRow.reviewer, ReviewRow.phase)
+_FIRST = ReviewRow.supersedes.is_(None) & ReviewRow.reader_study.is_(None)
+_FIRST_IN_STUDY = ReviewRow.supersedes.is_(None) & ReviewRow.reader_study.is_not(None)
+Index("uq_reviews_first", *_READING, unique=True, sqlite_where=_FIRST, postgresql_where=_FIRST)
 Index(
-    "uq_reviews_first",
-    ReviewRow.study_id,
-    ReviewRow.reviewer,
-    ReviewRow.phase,
-    unique=True,
-    sqlite_where=ReviewRow.supersedes.is_(None),
-    postgresql_where=ReviewRow.supersedes.is_(None),
-)
+    "uq_reviews_first_in_study", ReviewRow.reader_study, *_READING, unique=True, sqlite_where=_FIRST_IN_STUDY,
+    postgresql_where=_FIRST_IN_STUDY,
+)  # fmt: skip
 
 
 class DraftRow(Base):
@@ -158,6 +160,86 @@ class DraftRow(Base):
     reviewer: Mapped[str] = mapped_column(primary_key=True)
     values: Mapped[dict[str, Any]]
     updated_at: Mapped[str] = mapped_column(default=utc_now, onupdate=utc_now)
+
+
+class ReaderStudyRow(Base):
+    """One reader study. Once it runs only its status and its closing time change."""
+
+    __tablename__ = "reader_studies"
+    __table_args__ = (
+        CheckConstraint("status IN ('draft', 'running', 'closed')", name="status"),
+        CheckConstraint("protocol IN ('aided', 'sequential', 'washout')", name="protocol"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    task: Mapped[str]
+    protocol: Mapped[str]
+    model_version: Mapped[str] = mapped_column(ForeignKey("models.version"))
+    seed: Mapped[int]
+    rules: Mapped[dict[str, Any]]
+    status: Mapped[str]
+    created_by: Mapped[str]
+    created_at: Mapped[str] = mapped_column(default=utc_now)
+    started_at: Mapped[str] = mapped_column(default="")
+    closed_at: Mapped[str] = mapped_column(default="")
+
+
+class ReaderStudyCaseRow(Base):
+    """One case of a reader study, in the order in which the lead gave them."""
+
+    __tablename__ = "reader_study_cases"
+
+    reader_study: Mapped[int] = mapped_column(ForeignKey("reader_studies.id"), primary_key=True)
+    study_id: Mapped[str] = mapped_column(ForeignKey("studies.id"), primary_key=True, index=True)
+    position: Mapped[int]
+
+
+class ReaderRow(Base):
+    """One reader of a reader study. `half` (0 or 1) says which session of a wash-out is the unaided one."""
+
+    __tablename__ = "readers"
+
+    reader_study: Mapped[int] = mapped_column(ForeignKey("reader_studies.id"), primary_key=True)
+    reader: Mapped[str] = mapped_column(primary_key=True)
+    half: Mapped[int]
+    added_at: Mapped[str] = mapped_column(default=utc_now)
+
+
+class ReaderDraftRow(Base):
+    """A reader's unsaved answers for one case of a reader study."""
+
+    __tablename__ = "reader_drafts"
+
+    reader_study: Mapped[int] = mapped_column(ForeignKey("reader_studies.id"), primary_key=True)
+    study_id: Mapped[str] = mapped_column(ForeignKey("studies.id"), primary_key=True)
+    reviewer: Mapped[str] = mapped_column(primary_key=True)
+    values: Mapped[dict[str, Any]]
+    updated_at: Mapped[str] = mapped_column(default=utc_now, onupdate=utc_now)
+
+
+class AdjudicationRow(Base):
+    """One decision of an adjudicator; triggers refuse to change or delete it. Decisions on one study form one chain."""
+
+    __tablename__ = "adjudications"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[str] = mapped_column(ForeignKey("studies.id"), index=True)
+    label: Mapped[str]
+    birads: Mapped[str]
+    reason: Mapped[str]
+    decided_by: Mapped[str]
+    reader_study: Mapped[int | None] = mapped_column(ForeignKey("reader_studies.id"))
+    supersedes: Mapped[int | None] = mapped_column(ForeignKey("adjudications.id"), unique=True)
+    created_at: Mapped[str]
+
+
+_FIRST_DECISION = AdjudicationRow.supersedes.is_(None)
+Index(
+    "uq_adjudications_first", AdjudicationRow.study_id, unique=True, sqlite_where=_FIRST_DECISION,
+    postgresql_where=_FIRST_DECISION,
+)  # fmt: skip
 
 
 class RunRow(Base):

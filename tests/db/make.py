@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from core.reader_records import Rules, StudyPlan
 from core.records import (
     Estimate,
     EvaluationRun,
@@ -20,7 +21,7 @@ from core.records import (
     full_range_window,
     study_id,
 )
-from db import engine, models, predictions, studies
+from db import engine, models, predictions, reader_studies, studies, users
 
 
 def grey(number: int = 0) -> Image:
@@ -115,3 +116,22 @@ def run(name: str = "run-1", n: int = 50, **changes: Any) -> EvaluationRun:
         "provenance": {"checkpoint": "abc", "versions": {"torch": "2"}},
     } | changes
     return EvaluationRun(id=name, **values)
+
+
+def reader_study(studies_: list[str], protocol: str = "sequential", **changes: Any) -> int:
+    """A running reader study of these cases and `model("model")`, read by Ann and Bob; gives its id."""
+    readers = changes.pop("readers", ("Ann", "Bob"))
+    start = changes.pop("start", True)
+    values = {"name": f"{protocol} study", "task": "breast-mri", "seed": 7, "rules": Rules(False, False, 14)} | changes
+    with engine.write() as session:
+        models.add_model(session, model())
+        for name in readers:
+            if users.get_user(session, name) is None:
+                users.add_user(session, name, "reviewer")
+        plan = StudyPlan(
+            protocol=protocol, model_version=version("model"), cases=tuple(studies_), readers=tuple(readers), **values
+        )
+        number = reader_studies.add_reader_study(session, plan, "Lea").id
+        if start:
+            reader_studies.start_reader_study(session, number, "Lea")
+    return number

@@ -1,0 +1,65 @@
+"""Choosing the cases of a reader study: by query, by a list, or as a sample. For leads: a sample knows the reference standard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from core.records import Refused
+from db.reader_studies import drawn_number
+from db.tables import StudyRow
+
+_SHORTEST_ID = 8  # digits of a study id that name it
+
+
+def cases_by_query(session: Session, task: str, search: str = "") -> list[str]:
+    """Ids of all studies of the task whose name or patient holds `search`, in order of arrival."""
+    query = select(StudyRow.id).where(StudyRow.task == task).order_by(StudyRow.number)
+    if words := search.strip():
+        by_name = StudyRow.name.icontains(words, autoescape=True)
+        query = query.where(by_name | StudyRow.patient_id.icontains(words, autoescape=True))
+    return list(session.scalars(query))
+
+
+def cases_by_list(session: Session, task: str, lines: Sequence[str]) -> tuple[list[str], list[str]]:
+    """(ids, lines without a study): each line is an id (or its first 8 digits or more), a study's name, or a patient.
+
+    A line that fits several studies stands for all of them; a study named twice counts once.
+    """
+    found: dict[str, None] = {}
+    unknown = []
+    for line in dict.fromkeys(line.strip() for line in lines):
+        if not line:
+            continue
+        by_id = StudyRow.id.startswith(line, autoescape=True) if len(line) >= _SHORTEST_ID else StudyRow.id == line
+        fits = or_(by_id, StudyRow.name == line, StudyRow.patient_id == line)
+        ids = list(session.scalars(select(StudyRow.id).where(StudyRow.task == task, fits).order_by(StudyRow.number)))
+        found |= dict.fromkeys(ids)
+        if not ids:
+            unknown.append(line)
+    return list(found), unknown
+
+
+def reference_counts(session: Session, task: str) -> dict[str, int]:
+    """Class -> how many studies of the task have it as their reference standard."""
+    query = select(StudyRow.reference_standard, func.count()).where(
+        StudyRow.task == task, StudyRow.reference_standard.is_not(None)
+    )
+    return dict(session.execute(query.group_by(StudyRow.reference_standard)).all())
+
+
+def cases_by_sample(session: Session, task: str, wanted: Mapping[str, int], seed: int) -> list[str]:
+    """Ids of `wanted[class]` studies of each class, drawn by lot: the same store and seed give the same sample.
+
+    `Refused` where a class has fewer studies than are wanted.
+    """
+    sample: list[str] = []
+    for label, count in wanted.items():
+        query = select(StudyRow.id).where(StudyRow.task == task, StudyRow.reference_standard == label)
+        ids = sorted(session.scalars(query), key=lambda study: drawn_number(seed, "sample", study))
+        if len(ids) < count:
+            raise Refused(f"Only {len(ids)} studies have the reference standard {label}; {count} are wanted.")
+        sample += ids[:count]
+    return sample

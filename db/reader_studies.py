@@ -1,0 +1,222 @@
+"""Reader studies: drawn up as a draft, started, closed. What a running one consists of no longer changes.
+
+One thing may be added while it runs: a reader. It changes nobody else's order, and the audit log says when it was.
+Readers are reviewers, never leads, since a lead sees the reference standard.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Select, delete, func, select
+from sqlalchemy.orm import Session
+
+from core.reader_records import ReaderStudy, Rules, StudyPlan
+from core.records import Refused
+from db.audit import add_entry
+from db.frames import frame
+from db.tables import (
+    ModelRow,
+    ReaderRow,
+    ReaderStudyCaseRow,
+    ReaderStudyRow,
+    ReviewRow,
+    StudyRow,
+    UserRow,
+    utc_now,
+)
+
+_CHUNK = 500  # ids in one query: databases limit the parameters of a statement
+
+
+def add_reader_study(session: Session, plan: StudyPlan, actor: str) -> ReaderStudy:
+    """Keep a draft and give the record.
+
+    `Refused` for a name in use, a model that is not registered for the task, cases that are not of it, and readers who are
+    not reviewers.
+    """
+    _check(session, plan)
+    row = ReaderStudyRow(
+        name=plan.name.strip(), task=plan.task, protocol=plan.protocol, model_version=plan.model_version, seed=plan.seed,
+        rules=asdict(plan.rules), status="draft", created_by=actor, created_at=utc_now(), started_at="", closed_at="",
+    )  # fmt: skip
+    session.add(row)
+    session.flush()
+    session.add_all(ReaderStudyCaseRow(reader_study=row.id, study_id=c, position=i) for i, c in enumerate(plan.cases))
+    drawn = sorted(plan.readers, key=lambda reader: drawn_number(plan.seed, reader))  # by lot, not by the list's order
+    session.add_all(ReaderRow(reader_study=row.id, reader=name, half=i % 2) for i, name in enumerate(drawn))
+    session.flush()
+    details = {**asdict(plan), "cases": len(plan.cases), "cases_sha256": _fingerprint(plan.cases)}
+    add_entry(session, actor, "reader_study.add", f"reader_study:{row.id}", details)
+    return _record(row, len(plan.cases))
+
+
+def drawn_number(seed: int, *parts: object) -> str:
+    """64 hex digits drawn by lot: SHA-256 of seed and parts. Sorting by it is an order that anybody can make again."""
+    return hashlib.sha256("|".join(map(str, (seed, *parts))).encode()).hexdigest()
+
+
+def get_reader_study(session: Session, number: int) -> ReaderStudy | None:
+    """The reader study of that id, or None."""
+    found = session.execute(_with_cases().where(ReaderStudyRow.id == number)).one_or_none()
+    return None if found is None else _record(*found)
+
+
+def list_reader_studies(session: Session, *, reader: str = "", status: str = "") -> list[ReaderStudy]:
+    """Reader studies, newest first; with `reader` those that this person reads or has read (never drafts)."""
+    query = _with_cases().order_by(ReaderStudyRow.id.desc())
+    if status:
+        query = query.where(ReaderStudyRow.status == status)
+    if reader:
+        mine = select(ReaderRow.reader_study).where(ReaderRow.reader == reader)
+        query = query.where(ReaderStudyRow.id.in_(mine), ReaderStudyRow.status != "draft")
+    return [_record(*found) for found in session.execute(query)]
+
+
+def list_cases(session: Session, number: int) -> list[str]:
+    """Ids of the reader study's cases, in the order in which the lead gave them."""
+    query = select(ReaderStudyCaseRow.study_id).where(ReaderStudyCaseRow.reader_study == number)
+    return list(session.scalars(query.order_by(ReaderStudyCaseRow.position)))
+
+
+def list_readers(session: Session, number: int) -> dict[str, int]:
+    """Reader -> half (0 or 1), by name. Half 0 begins a wash-out unaided, half 1 aided."""
+    query = select(ReaderRow.reader, ReaderRow.half).where(ReaderRow.reader_study == number).order_by(ReaderRow.reader)
+    return dict(session.execute(query).all())
+
+
+def add_reader(session: Session, number: int, reader: str, actor: str) -> None:
+    """Add a reader to a draft or a running study, in the smaller half; `Refused` for a closed one or no reviewer."""
+    row = _row(session, number)
+    if row.status == "closed":
+        raise Refused(f"'{row.name}' is closed; no reader can be added.")
+    halves = list_readers(session, number)
+    if reader in halves:
+        raise Refused(f"'{reader}' reads '{row.name}' already.")
+    _check_readers(session, (reader,))
+    _check_overlap(session, number, (reader,))
+    counts = [list(halves.values()).count(half) for half in (0, 1)]
+    session.add(ReaderRow(reader_study=number, reader=reader, half=counts.index(min(counts))))
+    session.flush()
+    add_entry(session, actor, "reader_study.reader", f"reader_study:{number}", {"reader": reader, "status": row.status})
+
+
+def start_reader_study(session: Session, number: int, actor: str) -> None:
+    """Draft -> running; from now on its cases, protocol, model and rules stand. `Refused` for any other status."""
+    row = _row(session, number)
+    if row.status != "draft":
+        raise Refused(f"'{row.name}' is {row.status}; only a draft can be started.")
+    if session.scalar(select(ModelRow.status).where(ModelRow.version == row.model_version)) == "withdrawn":
+        raise Refused("The model of this reader study is withdrawn; draw the study up anew with another one.")
+    _check_overlap(session, number, tuple(list_readers(session, number)))
+    row.status, row.started_at = "running", utc_now()
+    session.flush()
+    add_entry(
+        session, actor, "reader_study.start", f"reader_study:{number}", {"readers": list_readers(session, number)}
+    )
+
+
+def close_reader_study(session: Session, number: int, actor: str) -> None:
+    """Running -> closed, complete or not: nothing more is read, results may be seen. `Refused` for any other status."""
+    row = _row(session, number)
+    if row.status != "running":
+        raise Refused(f"'{row.name}' is {row.status}; only a running reader study can be closed.")
+    row.status, row.closed_at = "closed", utc_now()
+    session.flush()
+    done = session.scalar(select(func.count()).where(ReviewRow.reader_study == number)) or 0
+    add_entry(session, actor, "reader_study.close", f"reader_study:{number}", {"readings": done})
+
+
+def discard_draft_study(session: Session, number: int, actor: str) -> None:
+    """Remove a draft, of which nothing was read; the audit log keeps that it was. `Refused` for any other status."""
+    row = _row(session, number)
+    if row.status != "draft":
+        raise Refused(f"'{row.name}' is {row.status}; only a draft can be discarded.")
+    add_entry(session, actor, "reader_study.discard", f"reader_study:{number}", {"name": row.name})
+    for table in (ReaderStudyCaseRow, ReaderRow):
+        session.execute(delete(table).where(table.reader_study == number))
+    session.delete(row)
+    session.flush()
+
+
+def study_readings(session: Session, number: int) -> pd.DataFrame:
+    """The newest readings of a closed reader study, one row per reader, case and phase.
+
+    Columns: id, study_id, reader, phase, label, birads, likelihood, confidence, comment, regions, seconds, prediction_id,
+    created_at, reference_standard (the dataset's own). `Refused` until the study is closed: nobody sees results of a running one.
+    """
+    row = _row(session, number)
+    if row.status != "closed":
+        raise Refused(f"'{row.name}' is {row.status}; its readings can be seen once it is closed.")
+    later = select(ReviewRow.supersedes).where(ReviewRow.reader_study == number, ReviewRow.supersedes.is_not(None))
+    columns = (
+        ReviewRow.id, ReviewRow.study_id, ReviewRow.reviewer.label("reader"), ReviewRow.phase, ReviewRow.label,
+        ReviewRow.birads, ReviewRow.likelihood, ReviewRow.confidence, ReviewRow.comment, ReviewRow.regions,
+        ReviewRow.seconds, ReviewRow.prediction_id, ReviewRow.created_at, StudyRow.reference_standard,
+    )  # fmt: skip
+    query = select(*columns).join(StudyRow, StudyRow.id == ReviewRow.study_id)
+    query = query.where(ReviewRow.reader_study == number, ReviewRow.id.not_in(later)).order_by(ReviewRow.id)
+    return frame(session, query)
+
+
+def _with_cases() -> Select[Any]:
+    cases = select(func.count()).where(ReaderStudyCaseRow.reader_study == ReaderStudyRow.id).scalar_subquery()
+    return select(ReaderStudyRow, cases)
+
+
+def _row(session: Session, number: int) -> ReaderStudyRow:
+    row = session.get(ReaderStudyRow, number)
+    if row is None:
+        raise Refused("This reader study is not in the store.")
+    return row
+
+
+def _check(session: Session, plan: StudyPlan) -> None:
+    name = plan.name.strip()
+    if session.scalar(select(ReaderStudyRow.id).where(func.lower(ReaderStudyRow.name) == name.lower())) is not None:
+        raise Refused(f"There is already a reader study called '{name}'.")
+    model = session.get(ModelRow, plan.model_version)
+    if model is None or model.task != plan.task or model.status == "withdrawn":
+        raise Refused(f"A reader study of {plan.task} needs a registered model of that task that is not withdrawn.")
+    known: set[str] = set()
+    for start in range(0, len(plan.cases), _CHUNK):
+        wanted = StudyRow.id.in_(plan.cases[start : start + _CHUNK])
+        known |= set(session.scalars(select(StudyRow.id).where(wanted, StudyRow.task == plan.task)))
+    if missing := len(plan.cases) - len(known):
+        raise Refused(f"{missing} of the {len(plan.cases)} cases are not studies of {plan.task} in this store.")
+    _check_readers(session, plan.readers)
+
+
+def _check_readers(session: Session, readers: tuple[str, ...]) -> None:
+    query = select(UserRow.name).where(UserRow.name.in_(readers), UserRow.role == "reviewer")
+    if strangers := sorted(set(readers) - set(session.scalars(query))):
+        raise Refused(f"Readers must be reviewers known to the program: {', '.join(strangers)} cannot read.")
+
+
+def _check_overlap(session: Session, number: int, readers: tuple[str, ...]) -> None:
+    """A case read aided in one running study cannot be read without the model by the same person in another."""
+    cases = select(ReaderStudyCaseRow.study_id).where(ReaderStudyCaseRow.reader_study == number)
+    query = (
+        select(ReaderStudyRow.name, ReaderRow.reader)
+        .join(ReaderRow, ReaderRow.reader_study == ReaderStudyRow.id)
+        .join(ReaderStudyCaseRow, ReaderStudyCaseRow.reader_study == ReaderStudyRow.id)
+        .where(ReaderStudyRow.status == "running", ReaderStudyRow.id != number, ReaderRow.reader.in_(readers))
+        .where(ReaderStudyCaseRow.study_id.in_(cases))
+    )
+    if (other := session.execute(query.limit(1)).one_or_none()) is not None:
+        raise Refused(f"{other.reader} reads some of these cases in '{other.name}', which still runs.")
+
+
+def _fingerprint(cases: tuple[str, ...]) -> str:
+    return hashlib.sha256("|".join(cases).encode()).hexdigest()
+
+
+def _record(row: ReaderStudyRow, cases: int) -> ReaderStudy:
+    return ReaderStudy(
+        id=row.id, name=row.name, task=row.task, protocol=row.protocol, model_version=row.model_version, seed=row.seed,  # type: ignore[arg-type]
+        rules=Rules(**row.rules), status=row.status, cases=cases, created_by=row.created_by, created_at=row.created_at,  # type: ignore[arg-type]
+        started_at=row.started_at, closed_at=row.closed_at,
+    )  # fmt: skip

@@ -1,0 +1,137 @@
+"""Whose turn it is: what a reader reads next, what may be saved, and what must stay hidden meanwhile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from core.reader_records import ReaderStudy, Turn
+from core.records import Phase, Refused, Review
+from db.frames import frame
+from db.reader_studies import drawn_number, get_reader_study, list_cases
+from db.tables import PredictionRow, ReaderRow, ReaderStudyCaseRow, ReaderStudyRow, ReviewRow, utc_now
+
+Step = tuple[int, str, Phase]  # session (1 or 2), study id, phase
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a reader stands: `turn` is None where there is nothing to read now; `opens_at` (ISO 8601, UTC) then says
+    when a wash-out ends, and is empty where all is read or the study does not run. `last` is the case read last."""
+
+    turn: Turn | None
+    done: int
+    readings: int
+    opens_at: str = ""
+    last: str = ""
+
+
+def reading_steps(study: ReaderStudy, cases: list[str], reader: str, half: int) -> list[Step]:
+    """All readings of one reader in order, drawn from the study's seed: (session, study id, phase)."""
+
+    def order(sitting: int) -> list[str]:
+        return sorted(cases, key=lambda case: drawn_number(study.seed, reader, sitting, case))
+
+    if study.protocol == "aided":
+        return [(1, case, "aided") for case in order(1)]
+    if study.protocol == "sequential":
+        return [(1, case, phase) for case in order(1) for phase in ("unaided", "aided")]
+    first, second = ("unaided", "aided") if half == 0 else ("aided", "unaided")
+    return [(1, case, first) for case in order(1)] + [(2, case, second) for case in order(2)]
+
+
+def progress_of(session: Session, study: ReaderStudy, reader: str, now: str = "") -> Progress:
+    """Where that reader stands at the moment `now` (default: this one). `Refused` for somebody who does not read the study."""
+    half = session.scalar(select(ReaderRow.half).where(ReaderRow.reader_study == study.id, ReaderRow.reader == reader))
+    if half is None:
+        raise Refused("You are not a reader of this study.")
+    steps = reading_steps(study, list_cases(session, study.id), reader, half)
+    mine = select(ReviewRow.study_id, ReviewRow.phase, ReviewRow.created_at).where(
+        ReviewRow.reader_study == study.id, ReviewRow.reviewer == reader, ReviewRow.supersedes.is_(None)
+    )
+    times = {(case, phase): created for case, phase, created in session.execute(mine)}
+    last = max(times, key=lambda reading: times[reading])[0] if times else ""
+    number = next((i for i, (_, case, phase) in enumerate(steps) if (case, phase) not in times), None)
+    if number is None or study.status != "running":
+        return Progress(None, len(times), len(steps), last=last)
+    sitting, case, phase = steps[number]
+    if sitting == 2 and (opens := _opens_at(study, max(times[step[1:]] for step in steps if step[0] == 1))) > (
+        now or utc_now()
+    ):
+        return Progress(None, len(times), len(steps), opens, last)
+    per_case = 2 if study.protocol == "sequential" else 1
+    place = number // per_case % study.cases + 1
+    turn = Turn(case, phase, sitting, place, study.cases, len(times), len(steps))
+    return Progress(turn, len(times), len(steps), last=last)
+
+
+def check_reading(session: Session, review: Review, *, corrects: bool) -> None:
+    """Raise `Refused` unless this review is the reader's turn, or corrects an aided reading of a study without wash-out.
+
+    A reading made without the model never changes. In a wash-out none does: a correction would show the model again.
+    """
+    study = get_reader_study(session, review.reader_study or 0)
+    if study is None or study.status != "running":
+        raise Refused("This reader study does not run, so nothing can be saved in it.")
+    if corrects and (review.phase == "unaided" or study.protocol == "washout"):
+        raise Refused("This reading is committed: in a reader study it can no longer change.")
+    turn = progress_of(session, study, review.reviewer).turn
+    if not corrects and (turn is None or (turn.study_id, turn.phase) != (review.study_id, review.phase)):
+        raise Refused("It is another case's turn in this reader study. Reload the page.")
+    _check_rules(study, review)
+    if review.prediction_id is not None:
+        row = session.get(PredictionRow, review.prediction_id)
+        shown = None if row is None else (row.study_id, row.model_version)
+        if review.phase == "unaided" or shown != (review.study_id, study.model_version):
+            raise Refused("This is not the result that the reader study's protocol shows.")
+
+
+def _check_rules(study: ReaderStudy, review: Review) -> None:
+    if study.rules.likelihood_required and review.likelihood is None:
+        raise Refused("This reader study asks for a likelihood from 0 to 100.")
+    if study.rules.birads_required and not review.birads:
+        raise Refused("This reader study asks for a BI-RADS category.")
+
+
+def held_back(reader: str) -> Select[Any]:
+    """SQL for the ids of the studies that this person reads in a running reader study: daily work leaves them alone."""
+    return (
+        select(ReaderStudyCaseRow.study_id)
+        .join(ReaderStudyRow, ReaderStudyRow.id == ReaderStudyCaseRow.reader_study)
+        .join(ReaderRow, ReaderRow.reader_study == ReaderStudyRow.id)
+        .where(ReaderStudyRow.status == "running", ReaderRow.reader == reader)
+    )
+
+
+def is_held_back(session: Session, reader: str, study_id: str) -> bool:
+    """Whether daily work must not show that study to this person yet: there the model would be a click away."""
+    query = held_back(reader).where(ReaderStudyCaseRow.study_id == study_id)
+    return session.scalar(query.limit(1)) is not None
+
+
+def list_progress(session: Session, number: int) -> pd.DataFrame:
+    """Completeness without results: reader, half, added_at, done, last_active, readings (all that are asked), by name."""
+    study = get_reader_study(session, number)
+    if study is None:
+        raise Refused("This reader study is not in the store.")
+    mine = (ReviewRow.reader_study == number) & (ReviewRow.reviewer == ReaderRow.reader)
+    columns = (
+        ReaderRow.reader, ReaderRow.half, ReaderRow.added_at,
+        func.count(ReviewRow.id).filter(ReviewRow.supersedes.is_(None)).label("done"),
+        func.max(ReviewRow.created_at).label("last_active"),
+    )  # fmt: skip
+    query = select(*columns).outerjoin(ReviewRow, mine).where(ReaderRow.reader_study == number)
+    table = frame(
+        session, query.group_by(ReaderRow.reader, ReaderRow.half, ReaderRow.added_at).order_by(ReaderRow.reader)
+    )
+    return table.assign(readings=study.cases * (1 if study.protocol == "aided" else 2))
+
+
+def _opens_at(study: ReaderStudy, last: str) -> str:
+    opens = datetime.fromisoformat(last) + timedelta(days=study.rules.washout_days)
+    return opens.isoformat(timespec="milliseconds")

@@ -1,0 +1,354 @@
+"""Reader studies in the store: their life, whose turn it is, what a committed reading still allows, what stays hidden."""
+
+import dataclasses
+from datetime import datetime, timedelta
+
+import pytest
+
+from core.reader_records import Rules, StudyPlan
+from core.records import Refused
+from db import audit, engine, models, reader_cases, reader_studies, reader_turns, reviews, studies, users
+from db.reviews import ReviewQuery
+from db.studies import WorklistQuery
+from tests.db import make
+
+
+def at(number, reader="Ann", now=""):
+    """Where a reader stands."""
+    with engine.read() as session:
+        return reader_turns.progress_of(session, reader_studies.get_reader_study(session, number), reader, now)
+
+
+def read(number, reader="Ann", **changes):
+    """Save the reading whose turn it is; gives it."""
+    turn = at(number, reader).turn
+    values = {"phase": turn.phase, "reviewer": reader, "reader_study": number} | changes
+    token = f"{number}-{reader}-{turn.done}"
+    with engine.write() as session:
+        return reviews.add_review(session, make.review(changes.pop("study_id", turn.study_id), token, **values))
+
+
+def read_all(number, reader="Ann", **changes):
+    """Read until nothing more is asked now; gives (study id, phase) in order."""
+    done = []
+    while at(number, reader).turn:
+        saved = read(number, reader, **changes)
+        done.append((saved.study_id, saved.phase))
+    return done
+
+
+def refused(sentence, function, *arguments):
+    """The store refuses this in these words."""
+    with pytest.raises(Refused, match=sentence), engine.write() as session:
+        function(session, *arguments)
+
+
+def test_order_is_the_seed_s_and_each_reader_s_own(store):
+    """The same seed gives the same order in another study; readers differ from each other and from the lead's list."""
+    cases = make.add_studies(12)
+    number = make.reader_study(cases, "aided")
+    with engine.read() as session:
+        study = reader_studies.get_reader_study(session, number)
+    orders = {
+        name: [case for _, case, _ in reader_turns.reading_steps(study, cases, name, 0)] for name in ("Ann", "Bob")
+    }
+    again = reader_turns.reading_steps(dataclasses.replace(study, id=99, name="other"), cases[::-1], "Ann", 0)
+    assert orders["Ann"] == [case for _, case, _ in again]
+    assert sorted(orders["Ann"]) == sorted(orders["Bob"]) == sorted(cases)
+    assert len({tuple(cases), tuple(orders["Ann"]), tuple(orders["Bob"])}) == 3
+    assert [case for case, _ in read_all(number)] == orders["Ann"]
+
+
+def test_sequential_reads_each_case_without_then_with_the_model(store):
+    """Two cases are four readings; the numbers count cases."""
+    number = make.reader_study(make.add_studies(2))
+    first = at(number).turn
+    assert (first.phase, first.number, first.total, first.done, first.readings) == ("unaided", 1, 2, 0, 4)
+    done = read_all(number)
+    assert [phase for _, phase in done] == ["unaided", "aided"] * 2
+    assert done[0][0] == done[1][0] == first.study_id
+    end = at(number)
+    assert (end.turn, end.done, end.readings, end.last) == (None, 4, 4, done[-1][0])
+
+
+def test_washout_keeps_the_second_session_shut(store):
+    """Halves begin with either kind of reading; the second session opens the given days after the reader's last one."""
+    number = make.reader_study(make.add_studies(3), "washout")
+    with engine.read() as session:
+        halves = reader_studies.list_readers(session, number)
+    assert sorted(halves.values()) == [0, 1]
+    for reader, half in halves.items():
+        assert {phase for _, phase in read_all(number, reader)} == {("unaided", "aided")[half]}
+        shut = at(number, reader)
+        assert (shut.turn, shut.done, shut.readings) == (None, 3, 6)
+        last = shut.opens_at
+        with engine.read() as session:
+            history = reviews.review_history(session, shut.last, reader, number)
+        assert datetime.fromisoformat(last) == datetime.fromisoformat(history[-1].created_at) + timedelta(days=14)
+        just_before = (datetime.fromisoformat(last) - timedelta(milliseconds=1)).isoformat(timespec="milliseconds")
+        assert at(number, reader, just_before).turn is None
+        opened = at(number, reader, last).turn
+        assert (opened.phase, opened.session, opened.number, opened.done) == (("aided", "unaided")[half], 2, 1, 3)
+        early = make.review(
+            opened.study_id, f"early-{reader}", reviewer=reader, phase=opened.phase, reader_study=number
+        )
+        refused("another case's turn", reviews.add_review, early)
+
+
+def test_no_washout_days_open_the_second_session_at_once(store):
+    """A wash-out of zero days is two sessions in a row, in another order of the cases or not."""
+    number = make.reader_study(make.add_studies(3), "washout", rules=Rules(False, False, 0))
+    assert len(read_all(number)) == 6
+
+
+def test_an_unaided_reading_never_changes_after_the_commit(store):
+    """Neither before nor after the aided one; its repeat with the same token is harmless."""
+    number = make.reader_study(make.add_studies(2))
+    saved = read(number)
+    again = dataclasses.replace(saved, id=None, created_at="", supersedes=None)
+    with engine.write() as session:
+        assert reviews.add_review(session, again).id == saved.id
+    other = dataclasses.replace(again, client_token="other", label="benign")
+    refused("can no longer change", reviews.add_review, other)
+    read(number)
+    refused("can no longer change", reviews.add_review, other)
+
+
+def test_an_aided_reading_can_be_corrected_while_the_study_runs(store):
+    """A correction supersedes and takes no turn; after closing it is refused, and in a wash-out always."""
+    number = make.reader_study(make.add_studies(2), "aided")
+    first = read(number)
+    change = dataclasses.replace(first, id=None, client_token="change", label="benign")
+    with engine.write() as session:
+        assert reviews.add_review(session, change).supersedes == first.id
+    assert at(number).done == 1
+    with engine.write() as session:
+        reader_studies.close_reader_study(session, number, "Lea")
+    refused("does not run", reviews.add_review, dataclasses.replace(change, client_token="late"))
+    washout = make.reader_study(make.add_studies(2), "washout")
+    committed = read(washout)
+    refused(
+        "can no longer change", reviews.add_review, dataclasses.replace(committed, id=None, client_token="w", label="x")
+    )
+
+
+def test_only_the_reader_whose_turn_it_is_saves(store):
+    """A stranger, another case, another phase and a draft study are refused; nothing is stored."""
+    cases = make.add_studies(3)
+    number = make.reader_study(cases)
+    turn = at(number).turn
+    elsewhere = next(case for case in cases if case != turn.study_id)
+    review = make.review(turn.study_id, "t", phase="unaided", reader_study=number)
+    refused("not a reader", reviews.add_review, dataclasses.replace(review, reviewer="Cleo"))
+    refused("another case's turn", reviews.add_review, dataclasses.replace(review, study_id=elsewhere))
+    refused("another case's turn", reviews.add_review, dataclasses.replace(review, phase="aided"))
+    draft = make.reader_study(cases[:1], name="draft", start=False)
+    refused("does not run", reviews.add_review, dataclasses.replace(review, reader_study=draft))
+    refused("does not run", reviews.add_review, dataclasses.replace(review, reader_study=999))
+    assert at(number).done == 0
+
+
+def test_rules_are_kept_by_the_store(store):
+    """A likelihood and a category that the rules ask for must be there."""
+    number = make.reader_study(make.add_studies(1), "aided", rules=Rules(True, True))
+    review = make.review(at(number).turn.study_id, "t", reader_study=number)
+    refused("likelihood", reviews.add_review, review)
+    refused("BI-RADS", reviews.add_review, dataclasses.replace(review, likelihood=0))
+    with engine.write() as session:
+        saved = reviews.add_review(session, dataclasses.replace(review, likelihood=0, birads="4A"))
+    assert (saved.likelihood, saved.birads) == (0, "4A")
+
+
+def test_an_unaided_reading_names_no_prediction_and_an_aided_one_only_the_study_s(store):
+    """A review made beside another model's result, or any before the commit, is no reading of this study."""
+    (case,) = make.add_studies(1)
+    number = make.reader_study([case])
+    right, other = make.add_prediction(case), make.add_prediction(case, "other model")
+    refused(
+        "protocol shows", reviews.add_review,
+        make.review(case, "t", phase="unaided", reader_study=number, prediction_id=right),
+    )  # fmt: skip
+    read(number)
+    refused("protocol shows", reviews.add_review, make.review(case, "t", reader_study=number, prediction_id=other))
+    assert read(number, prediction_id=right).prediction_id == right
+
+
+def test_daily_work_and_reader_studies_do_not_mix(store):
+    """One case is read in both; lists, counts, drafts and the worklist of daily work know nothing of the study."""
+    (case,) = make.add_studies(1)
+    prediction = make.add_prediction(case, malignant=0.1)
+    with engine.write() as session:
+        reviews.add_review(session, make.review(case, "daily", prediction_id=prediction))
+    number = make.reader_study([case], "aided")
+    read(number, label="benign", prediction_id=prediction)
+    with engine.write() as session:
+        reviews.save_draft(session, case, "Ann", {"label": "benign"}, number)
+        assert reviews.get_draft(session, case, "Ann") is None
+        reviews.delete_draft(session, case, "Ann", number)
+        assert reviews.get_draft(session, case, "Ann", number) is None
+        assert reviews.latest_review(session, case, "Ann", "aided").label == "malignant"
+        assert reviews.latest_review(session, case, "Ann", "aided", number).label == "benign"
+        assert list(reviews.list_reviews(session, ReviewQuery())["label"]) == ["malignant"]
+        assert reviews.count_disagreements(session, ReviewQuery()) == 1
+        assert reviews.first_altered(session) is None
+        assert audit.verify(session) is None
+
+
+def test_cases_of_a_running_study_leave_the_reader_s_daily_work(store):
+    """For its readers only, and until it is closed: on the worklist, its counts, its neighbours and the lists of reviews."""
+    cases = make.add_studies(3)
+    with engine.write() as session:
+        reviews.add_review(session, make.review(cases[0], "daily"))
+    number = make.reader_study(cases[:2])
+
+    def seen(reader):
+        query = WorklistQuery(reviewer=reader)
+        with engine.read() as session:
+            counts = studies.count_statuses(session, reader)
+            assert sum(counts.values()) == studies.count_worklist(session, query)
+            for case in cases[:2]:
+                assert reader_turns.is_held_back(session, reader, case) == (reader == "Ann" and running)
+            return list(studies.list_worklist(session, query)["id"]), studies.next_unread(session, query)
+
+    running = True
+    assert seen("Ann") == ([cases[2]], cases[2])
+    assert seen("Cleo") == (cases, cases[0])
+    with engine.read() as session:
+        assert studies.neighbours(session, WorklistQuery(reviewer="Ann"), cases[2]) == (None, None)
+        assert reviews.count_reviews(session, ReviewQuery(shown_to="Ann")) == 0
+        assert reviews.count_reviews(session, ReviewQuery(shown_to="Cleo")) == 1
+    with engine.write() as session:
+        reader_studies.close_reader_study(session, number, "Lea")
+    running = False
+    assert seen("Ann")[0] == cases
+
+
+def test_a_study_goes_from_draft_to_running_to_closed_and_nowhere_else(store):
+    """Each step once, audited; results come with closing only."""
+    number = make.reader_study(make.add_studies(2), "aided", start=False)
+    refused("only a running", reader_studies.close_reader_study, number, "Lea")
+    refused("is draft", reader_studies.study_readings, number)
+    with engine.write() as session:
+        reader_studies.start_reader_study(session, number, "Lea")
+    refused("only a draft", reader_studies.start_reader_study, number, "Lea")
+    refused("only a draft", reader_studies.discard_draft_study, number, "Lea")
+    read(number, likelihood=80)
+    refused("is running", reader_studies.study_readings, number)
+    with engine.write() as session:
+        reader_studies.close_reader_study(session, number, "Lea")
+        table = reader_studies.study_readings(session, number)
+        actions = list(audit.list_entries(session)["action"])
+    assert table[["reader", "label", "likelihood"]].values.tolist() == [["Ann", "malignant", 80]]
+    assert [a for a in actions if a.startswith("reader_study")][::-1] == [
+        "reader_study.add", "reader_study.start", "reader_study.close",
+    ]  # fmt: skip
+    refused("only a running", reader_studies.close_reader_study, number, "Lea")
+
+
+def test_a_discarded_draft_is_gone_but_not_from_the_log(store):
+    """Its name is free again."""
+    cases = make.add_studies(1)
+    number = make.reader_study(cases, start=False)
+    with engine.write() as session:
+        reader_studies.discard_draft_study(session, number, "Lea")
+        assert reader_studies.list_reader_studies(session) == []
+        assert "reader_study.discard" in list(audit.list_entries(session)["action"])
+    make.reader_study(cases, start=False)
+
+
+def test_readers_may_join_while_it_runs_and_nobody_else_s_order_changes(store):
+    """A third reader joins the smaller half; a lead, a stranger and a second entry are refused, and so is a closed study."""
+    number = make.reader_study(make.add_studies(5), "washout", readers=("Ann", "Bob", "Cem"))
+    before = at(number).turn
+    with engine.write() as session:
+        users.add_user(session, "Dora", "reviewer")
+        users.add_user(session, "Lea", "lead")
+        halves = reader_studies.list_readers(session, number)
+        reader_studies.add_reader(session, number, "Dora", "Lea")
+        after = reader_studies.list_readers(session, number)
+    assert sorted(after.values()) == [0, 0, 1, 1]
+    assert {name: after[name] for name in halves} == halves
+    assert at(number).turn == before
+    refused("already", reader_studies.add_reader, number, "Dora", "Lea")
+    refused("Lea cannot read", reader_studies.add_reader, number, "Lea", "Lea")
+    refused("Zoe cannot read", reader_studies.add_reader, number, "Zoe", "Lea")
+    with engine.write() as session:
+        reader_studies.close_reader_study(session, number, "Lea")
+    refused("is closed", reader_studies.add_reader, number, "Eve", "Lea")
+
+
+def test_nobody_reads_a_case_in_two_running_studies(store):
+    """Aided in one would spoil unaided in the other: starting is refused, and so is joining."""
+    cases = make.add_studies(3)
+    make.reader_study(cases[:2], "aided")
+    later = make.reader_study(cases[1:], start=False)
+    refused("still runs", reader_studies.start_reader_study, later, "Lea")
+    apart = make.reader_study(cases[1:], name="apart", readers=("Cem",))
+    refused("still runs", reader_studies.add_reader, apart, "Ann", "Lea")
+
+
+def test_progress_counts_readings_and_says_nothing_else(store):
+    """Corrections do not count twice; a reader who has not begun is there with zero."""
+    number = make.reader_study(make.add_studies(2), "aided")
+    saved = read(number)
+    with engine.write() as session:
+        reviews.add_review(session, dataclasses.replace(saved, id=None, client_token="again", label="benign"))
+        table = reader_turns.list_progress(session, number)
+    assert list(table.columns) == ["reader", "half", "added_at", "done", "last_active", "readings"]
+    assert table[["reader", "done", "readings"]].values.tolist() == [["Ann", 1, 2], ["Bob", 0, 2]]
+    assert table["last_active"].notna().tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"name": " "}, "1 to 80"),
+        ({"name": "SEQUENTIAL study"}, "already a reader study"),
+        ({"protocol": "blind"}, "protocol is"),
+        ({"cases": ()}, "1 to 5000 cases"),
+        ({"cases": ("x", "x")}, "twice"),
+        ({"cases": ("x",)}, "1 of the 1 cases"),
+        ({"readers": ()}, "1 to 100 readers"),
+        ({"readers": ("Zoe",)}, "Zoe cannot read"),
+        ({"model_version": "0"}, "needs a registered model"),
+        ({"task": "mammography"}, "needs a registered model"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused(store, changes, sentence):
+    """Each in one sentence, before anything is stored."""
+    cases = make.add_studies(1)
+    make.reader_study(cases)
+    plan = {"name": "new", "task": "breast-mri", "protocol": "aided", "model_version": make.version("model"),
+            "cases": tuple(cases), "readers": ("Ann",)}  # fmt: skip
+    with pytest.raises(Refused, match=sentence), engine.write() as session:
+        reader_studies.add_reader_study(session, StudyPlan(**plan | changes), "Lea")
+
+
+def test_a_withdrawn_model_starts_no_study(store):
+    """Withdrawn between draft and start."""
+    number = make.reader_study(make.add_studies(1), start=False)
+    with engine.write() as session:
+        models.set_model_status(session, make.version("model"), "withdrawn", "Lea")
+    refused("withdrawn", reader_studies.start_reader_study, number, "Lea")
+
+
+def test_cases_are_chosen_by_query_list_and_sample(store):
+    """A sample is reproducible and has the classes asked for; an unknown line of a list is named."""
+    made = [make.study(n, reference_standard="malignant" if n % 3 == 0 else "benign") for n in range(12)]
+    with engine.write() as session:
+        for one in made:
+            studies.add_study(session, one)
+        ids = [one.id for one in made]
+        assert reader_cases.cases_by_query(session, "breast-mri", "study 1") == [ids[1], ids[10], ids[11]]
+        assert reader_cases.cases_by_query(session, "mammography") == []
+        listed, unknown = reader_cases.cases_by_list(
+            session, "breast-mri", [ids[3][:8], " Study 5 ", "patient-3", "", "nothing", ids[3][:7]]
+        )
+        assert (listed, unknown) == ([ids[3], ids[5]], ["nothing", ids[3][:7]])
+        assert reader_cases.reference_counts(session, "breast-mri") == {"malignant": 4, "benign": 8}
+        sample = reader_cases.cases_by_sample(session, "breast-mri", {"malignant": 3, "benign": 2}, 5)
+        assert sample == reader_cases.cases_by_sample(session, "breast-mri", {"malignant": 3, "benign": 2}, 5)
+        assert sample != reader_cases.cases_by_sample(session, "breast-mri", {"malignant": 3, "benign": 2}, 6)
+        assert [made[ids.index(case)].reference_standard for case in sample] == ["malignant"] * 3 + ["benign"] * 2
+        with pytest.raises(Refused, match="Only 4"):
+            reader_cases.cases_by_sample(session, "breast-mri", {"malignant": 5}, 5)
