@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 from starlette.responses import RedirectResponse
 from starlette.routing import Route
 
+from core import reading
 from db import engine
 from pages.ui import identity, pixel_route
 
@@ -32,6 +33,7 @@ WARM = (
 async def lifespan(_: st.App) -> AsyncIterator[None]:
     """Bring the store up to date and import what is slow, before the first visitor."""
     engine.init()
+    reading.warm()
     for name in WARM:
         importlib.import_module(name)
     # Streamlit collects garbage after every script run; what is imported by now is taken out of that (13 ms, not 149).

@@ -126,7 +126,7 @@ def _store(plan: DemoPlan, folder: Path, dataset: Dataset) -> dict[str, Any]:
     with store.write() as session:
         datasets.add_dataset(session, entry, actor="demo")
         for file in files[: plan.worklist]:
-            for study in read_upload(file.name, file.read_bytes(), task=TASK, secret=secret):
+            for study in read_upload(file.name, file.read_bytes(), task=TASK, secret=secret, trusted=True):
                 studies.add_study(
                     session, replace(study, reference_standard=file.parts[-3])
                 )  # …/<class>/<patient>/<file>

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from core.records import StudyRejected
 
@@ -24,6 +25,20 @@ NPZ_MEMBERS = 32
 NPZ_IMAGES = 2000
 HEADER_READS = 100_000  # read calls while parsing a DICOM header: about 20,000 elements and 10,000 items
 HEADER_VALUE_BYTES = 8 * MIB  # one DICOM element other than pixels
+EXAM_BYTES = 2048 * MIB  # pixels of all DICOM files of one study, which are held together
+
+
+@dataclass(frozen=True)
+class DecodingLimits:
+    """What one file may cost the process that decodes it, and how many files are decoded at a time."""
+
+    memory_bytes: int = 3072 * MIB  # address space
+    cpu_seconds: int = 20
+    wall_seconds: float = 30.0
+    processes: int = 2
+
+
+DECODING = DecodingLimits()
 
 
 def check_upload_size(size: int) -> None:

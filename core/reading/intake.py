@@ -1,0 +1,212 @@
+"""Files, wherever they come from, decoded exam by exam: two at a time, in order, and never more held than one exam."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.reading import limits, process, studies
+from core.reading.archive import read_members
+from core.reading.dicom import Instance
+from core.reading.exams import HEAD_BYTES, exam_key
+from core.reading.names import display_name
+from core.reading.sniff import kind_of
+from core.records import Study, StudyRejected
+
+Content = Instance | list[Study] | StudyRejected
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file to be read: its name, and functions that give all of its bytes or the first `HEAD_BYTES` of them.
+
+    Both may raise `OSError`, and `StudyRejected` for a file that is too large to be loaded at all.
+    """
+
+    name: str
+    load: Callable[[], bytes]
+    head: Callable[[], bytes]
+
+    @classmethod
+    def of_bytes(cls, name: str, data: bytes) -> Source:
+        """A file that is in memory."""
+        return cls(name, lambda: data, lambda: data[:HEAD_BYTES])
+
+    @classmethod
+    def of_path(cls, path: Path) -> Source:
+        """A file on this machine's disks; an irregular one (a pipe, a device) is refused rather than waited for."""
+
+        def load() -> bytes:
+            if not path.is_file() and path.exists():
+                raise StudyRejected("This is no regular file.", "Name a file or a folder.")
+            limits.check_upload_size(path.stat().st_size)
+            return path.read_bytes()
+
+        def head() -> bytes:
+            if not path.is_file():
+                return b""
+            with path.open("rb") as file:
+                return file.read(HEAD_BYTES)
+
+        return cls(path.name, load, head)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One file, or one file inside a ZIP: `position` is its source's; `digest` tells equal files."""
+
+    position: int
+    name: str
+    content: Content
+    digest: str = ""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """An item before it is decoded."""
+
+    exam: int
+    position: int
+    name: str
+    data: bytes | StudyRejected
+    in_archive: bool = False
+
+
+class Reader:
+    """Decodes sources under one task and one secret; `trusted` ones in this process, all others in child processes.
+
+    Trusted are files that the program's own people chose for training or made themselves: they are read by the thousand,
+    on machines without visitors, and by the same functions, so that pixels are equal either way.
+    """
+
+    def __init__(self, task: str, secret: bytes, *, trusted: bool) -> None:
+        self._arguments = {"task": task, "secret": secret}
+        self._trusted = trusted
+
+    def exams(self, sources: Sequence[Source]) -> Iterator[list[Item]]:
+        """The items of one exam after the other, in the order in which exams begin; a file without a study UID is one."""
+        groups = self._groups(sources)
+        held: list[Item] = []
+        budget, current = limits.EXAM_BYTES, 0
+        for job, content in self._decoded(self._jobs(groups, sources)):
+            if job.exam != current:
+                yield held
+                held, budget, current = [], limits.EXAM_BYTES, job.exam
+            budget = min(budget, limits.DECODED_BYTES) if job.in_archive else budget
+            budget -= _decoded_bytes(content)
+            if budget < 0 and not isinstance(content, StudyRejected):
+                content = _too_much(job.in_archive)
+            digest = hashlib.sha256(job.data).hexdigest() if isinstance(content, Instance) else ""  # type: ignore[arg-type]
+            held.append(Item(job.position, job.name, content, digest))
+        if held:
+            yield held
+
+    def _groups(self, sources: Sequence[Source]) -> list[list[int]]:
+        """Positions of the sources, those of one exam together."""
+        if len(sources) == 1:
+            return [[0]]
+        groups: dict[str, list[int]] = {}
+        for position, source in enumerate(sources):
+            groups.setdefault(self._exam_key(source) or f"alone {position}", []).append(position)
+        return list(groups.values())
+
+    def _exam_key(self, source: Source) -> str:
+        try:
+            head = source.head()
+            if not head or kind_of(head) != "dicom":
+                return ""
+            return exam_key(head) if self._trusted else process.shared().call("core.reading.exams:exam_key", head=head)
+        except (StudyRejected, OSError):
+            return ""  # said when it is read
+
+    def _jobs(self, groups: Sequence[Sequence[int]], sources: Sequence[Source]) -> Iterator[_Job]:
+        for exam, positions in enumerate(groups):
+            for position in positions:
+                yield from _opened(exam, position, sources[position])
+
+    def _decoded(self, jobs: Iterator[_Job]) -> Iterator[tuple[_Job, Content]]:
+        """Each job with its content, in order; child processes work ahead while the caller stores what it got."""
+        if self._trusted:
+            yield from ((job, self._content(job)) for job in jobs)
+            return
+        ahead = limits.DECODING.processes
+        waiting: deque[tuple[_Job, Future[Content]]] = deque()
+        with ThreadPoolExecutor(max_workers=ahead, thread_name_prefix="reading") as threads:
+            for job in jobs:
+                waiting.append((job, threads.submit(self._content, job)))
+                if len(waiting) > ahead:
+                    job, future = waiting.popleft()
+                    yield job, future.result()
+            for job, future in waiting:
+                yield job, future.result()
+
+    def _content(self, job: _Job) -> Content:
+        if isinstance(job.data, StudyRejected):
+            return job.data
+        arguments: dict[str, Any] = {"name": job.name.split(" › ")[-1], "data": job.data, **self._arguments}
+        try:
+            if self._trusted:
+                return studies.decode(**arguments)
+            return process.shared().call("core.reading.studies:decode", **arguments)
+        except StudyRejected as rejected:
+            return rejected
+
+
+def _opened(exam: int, position: int, source: Source) -> Iterator[_Job]:
+    """A file as one job, a ZIP as one per member.
+
+    An archive is opened here: Python's own reader and zlib, counted while they inflate, are no decoders. Its members are decoded
+    like other files.
+    """
+    shown = display_name(source.name)
+    try:
+        data = source.load()
+        limits.check_upload_size(len(data))
+        if kind_of(data) != "zip":
+            yield _Job(exam, position, shown, data)
+            return
+        for member, content in _timely(read_members(data)):
+            yield _Job(exam, position, f"{shown} › {display_name(member)}", content, in_archive=True)
+    except StudyRejected as rejected:
+        yield _Job(exam, position, shown, rejected)
+    except OSError as error:
+        reason = StudyRejected(f"The file cannot be opened ({error.strerror}).", "Check its path and permissions.")
+        yield _Job(exam, position, shown, reason)
+    except Exception as error:  # a file's content never raises
+        reason = StudyRejected(f"The file is damaged ({type(error).__name__}).", "Copy or export it again.")
+        yield _Job(exam, position, shown, reason)
+
+
+def _timely(members: Iterator[tuple[str, bytes | StudyRejected]]) -> Iterator[tuple[str, bytes | StudyRejected]]:
+    """The members as long as opening them has not taken longer in sum than decoding one file may."""
+    spent = 0.0
+    while True:
+        start = time.monotonic()
+        member = next(members, None)
+        spent += time.monotonic() - start
+        if member is None:
+            return
+        if spent > limits.DECODING.wall_seconds:
+            seconds = f"{limits.DECODING.wall_seconds:g} seconds"
+            raise StudyRejected(f"Unpacking the archive takes longer than {seconds}.", "Split it up.")
+        yield member
+
+
+def _decoded_bytes(content: Content) -> int:
+    if isinstance(content, StudyRejected):
+        return 0
+    holders = [content] if isinstance(content, Instance) else content
+    return sum(image.pixels.nbytes for holder in holders for image in holder.images)
+
+
+def _too_much(in_archive: bool) -> StudyRejected:
+    what, size = ("archive", limits.DECODED_BYTES) if in_archive else ("exam", limits.EXAM_BYTES)
+    return StudyRejected(
+        f"The {what}'s pictures take more than {size // limits.MIB:,} MB once unpacked.", "Split it up."
+    )
