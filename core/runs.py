@@ -18,7 +18,7 @@ from core.tasks import Task, get_task
 FORMAT = 1
 PROBABILITY_DECIMALS = 8  # of stored probabilities; every figure is computed from the rounded ones
 MOST_ATTRIBUTES = 50
-_SUM_TOLERANCE = 1e-3
+SUM_TOLERANCE = 1e-3
 
 
 def read_run(folder: Path) -> EvaluationRun:
@@ -118,7 +118,7 @@ def parse_predictions(
     index = {label: task.class_index(label) for label in table["label"].unique()}
     labels = table["label"].map(index).to_numpy(np.int64)
     p = table[wanted[2:]].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)  # (N, C)
-    good = np.isfinite(p).all(axis=1) & (p >= 0).all(axis=1) & (np.abs(p.sum(axis=1) - 1) <= _SUM_TOLERANCE)
+    good = np.isfinite(p).all(axis=1) & (p >= 0).all(axis=1) & (np.abs(p.sum(axis=1) - 1) <= SUM_TOLERANCE)
     if not good.all():
         case = case_ids[int(np.argmin(good))]
         raise Refused(f"{name}: the probabilities of {case} are not numbers in 0–1 with sum 1.")

@@ -1,4 +1,4 @@
-"""`python -m db init | demo | ingest | import | add-dataset | export | user | backup`: the store from a terminal.
+"""`python -m db init | demo | ingest | ingest-predictions | import | add-dataset | export | …`: the store from a terminal.
 
 It composes core and db.
 """
@@ -60,6 +60,8 @@ def _parser() -> argparse.ArgumentParser:
         "run_dirs", type=Path, nargs="+", metavar="RUN_DIR", help="a folder with run.json and predictions.csv"
     )
     ingest.add_argument("--name", help="model name to show instead of the run's own")
+    text = "Store predictions made elsewhere as an evaluation run. Repeating it doubles nothing."
+    _add_prediction_arguments(command("ingest-predictions", _ingest_predictions, text))
     studies = command("import", _import, "Store studies from files, folders and ZIPs. Repeating it doubles nothing.")
     studies.add_argument("paths", type=Path, nargs="+", metavar="PATH")
     studies.add_argument("--task", choices=list(TASKS), default="", help="what pictures without a DICOM header show")
@@ -84,6 +86,19 @@ def _parser() -> argparse.ArgumentParser:
     backup = command("backup", _backup, "Write a whole copy of the SQLite database while the program runs.")
     backup.add_argument("path", type=Path)
     return parser
+
+
+def _add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
+    text = "CSV: case_id or image_id with prob_<class> for each class, or with one score; or MedMNIST's, without header"
+    parser.add_argument("file", type=Path, metavar="FILE", help=text)
+    parser.add_argument("--model", required=True, metavar="NAME", help="what to call the model that made them")
+    parser.add_argument("--task", required=True, choices=list(TASKS), help="the classification problem")
+    parser.add_argument("--labels", type=Path, help="NPZ or CSV with the labels, where the file itself has none")
+    parser.add_argument("--split", default="test", help="rows of another split are left out (default: %(default)s)")
+    text = "columns: rows that agree in them become one case, e.g. patient_id laterality for breasts"
+    parser.add_argument("--by", nargs="+", default=(), metavar="COLUMN", help=text)
+    parser.add_argument("--rule", default="max", choices=["max", "mean"], help="score of such a case (default: max)")
+    parser.add_argument("--threshold", type=float, help="operating point that was fixed beforehand, on other data")
 
 
 def _say(options: argparse.Namespace, facts: dict[str, Any], text: str) -> None:
@@ -129,6 +144,28 @@ def _ingest(options: argparse.Namespace) -> int:
             added = runs.add_run(session, run, details)
         facts = {"folder": str(folder), "run": run.id, "model": run.model_version, "stored": added}
         _say(options, facts, f"{folder}: {'stored' if added else 'already stored'} as run {run.id[:12]}.")
+    return 0
+
+
+def _ingest_predictions(options: argparse.Namespace) -> int:
+    import tempfile
+
+    from core.external import External, read_external
+    from db import runs, thumbnails
+
+    how = (options.labels, options.split, tuple(options.by), options.rule, options.threshold)
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = Path(folder) / "thumbnails.zip"
+        run, details = read_external(External(options.file, options.model, options.task, *how), pictures)
+        if pictures.exists():
+            thumbnails.put_thumbnails(pictures, run.provenance["thumbnails_sha256"])
+    with store.write() as session:
+        added = runs.add_run(session, run, details)
+    area = run.metrics["auc"]
+    shown = f"AUC {area.value:.4f} ({area.low:.4f}–{area.high:.4f})" if area.value is not None else area.reason
+    text = f"{'stored' if added else 'already stored'} as run {run.id[:12]}: n = {len(run.labels):,}, {shown}."
+    facts = {"run": run.id, "model": run.model_version, "stored": added, "n": len(run.labels), "auc": area.value}
+    _say(options, facts, f"{options.file.name}: {text}")
     return 0
 
 
