@@ -8,7 +8,6 @@ operating point on validation, and is scored once on the test split. Finished ru
 from __future__ import annotations
 
 import argparse
-import re
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.documents import RESULTS, put_section
 from core.checkpoint import load_checkpoint
 from core.classical import coefficients
 from core.datasets import Dataset, load_dataset
@@ -29,7 +29,6 @@ from core.training import TrainingJob, train
 
 BASELINE, TASK = "features-logistic", "breast-ultrasound"
 TITLE = "## Classical baseline"
-DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "results.md"
 
 
 @dataclass(frozen=True)
@@ -117,20 +116,6 @@ def section(path: Path, models: list[str], runs: Path) -> list[str]:
     ]
 
 
-def write(document: Path, lines: list[str]) -> None:
-    """Put the section into the document, in place of the one that is there."""
-    old = document.read_text() if document.exists() else "# Results\n\nMade by scripts that can be run again.\n"
-    text = "\n".join([TITLE, "", *lines]).rstrip() + "\n"
-    found = re.search(rf"^{TITLE}\n.*?(?=^## |\Z)", old, flags=re.MULTILINE | re.DOTALL)
-    new = (
-        old[: found.start()] + text + ("\n" if old[found.end() :] else "") + old[found.end() :]
-        if found
-        else f"{old.rstrip()}\n\n{text}"
-    )
-    document.parent.mkdir(exist_ok=True)
-    document.write_text(new)
-
-
 def main() -> None:
     """Train what is missing, then write the section."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -142,7 +127,7 @@ def main() -> None:
         help="networks to compare with; resnet18:28 only where images have that edge (default: small-cnn)",
     )
     parser.add_argument("--runs", type=Path, required=True, help="folder of the runs")
-    parser.add_argument("--document", type=Path, default=DOCUMENT)
+    parser.add_argument("--document", type=Path, default=RESULTS)
     options = parser.parse_args()
     options.runs.mkdir(parents=True, exist_ok=True)
     lines = [
@@ -155,7 +140,7 @@ def main() -> None:
     ]
     for path in options.data:
         lines += section(path, options.models, options.runs)
-    write(options.document, lines)
+    put_section(options.document, TITLE, lines)
     print("\n".join(lines))
 
 
