@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.commands import dataset, deidentify, features, metrics, mrmc, tuning
 from core.progress import Bar
 from core.records import Prediction, Refused, Study, StudyRejected
 from core.tasks import TASKS
+
+if TYPE_CHECKING:  # torch comes with it, and `--help` must not wait for that
+    from core.training import TrainingJob
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -98,24 +102,65 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_training_arguments(train: argparse.ArgumentParser) -> None:
     train.add_argument(
-        "--data", type=Path, required=True, help="a folder tree split/Class/Patient/file, or a MedMNIST NPZ"
+        "--data", type=Path, help="a folder tree split/Class/Patient/file, a MedMNIST NPZ or a CSV manifest"
     )
-    train.add_argument("--task", required=True, choices=list(TASKS), help="the classification problem")
-    train.add_argument("--architecture", required=True, help="resnet18, resnet50, vgg16, small-cnn …")
-    train.add_argument("--recipe", default="default", help="a recipe of core/recipes (default: %(default)s)")
+    train.add_argument("--task", choices=list(TASKS), help="the classification problem")
+    train.add_argument(
+        "--architecture", default="", help="resnet18, vgg16, any of torchvision or timm … (default: the recipe's)"
+    )
+    train.add_argument(
+        "--recipe", default="default", help="a recipe of core/recipes or a .toml file (default: %(default)s)"
+    )
     train.add_argument("--epochs", type=int, help="instead of the recipe's number")
     train.add_argument("--size", type=int, help="input edge in pixels, instead of the recipe's or architecture's")
     train.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation (default: %(default)s)")
     train.add_argument("--weights", type=Path, help="local file with ImageNet weights to start from")
-    train.add_argument("--out", type=Path, required=True, help="the run folder to write")
+    train.add_argument(
+        "--without-leaks",
+        action="store_true",
+        help="leave out what also stands in validation or test, by picture or patient",
+    )
+    train.add_argument("--out", type=Path, help="the run folder to write")
+    train.add_argument(
+        "--resume", type=Path, metavar="RUN", help="go on with a training that was stopped; nothing else is needed"
+    )
     train.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def _train(options: argparse.Namespace) -> int:
-    from core.recipes import load_recipe
-    from core.training import TrainingJob, train
+    from core.training import TrainingProgress, resume, train
 
-    job = TrainingJob(
+    bar = Bar()
+
+    def progress(p: TrainingProgress) -> None:
+        bar(p.fraction, p.text)
+
+    checkpoint = (
+        resume(options.resume, progress=progress) if options.resume else train(_training_job(options), progress)
+    )
+    if os.environ.get("RANK", "0") != "0":  # one of torchrun's further processes
+        return 0
+    config = json.loads((checkpoint.parent / "config.json").read_text())
+    if options.json:
+        print(json.dumps({"checkpoint": str(checkpoint), **config}))
+    else:
+        print(f"Wrote {checkpoint} and, beside it, how it was made.")
+    return 0
+
+
+def _training_job(options: argparse.Namespace) -> TrainingJob:
+    from core.recipes import load_recipe
+    from core.training import TrainingJob
+    from core.training_state import STATE
+
+    missing = [f"--{name}" for name in ("data", "task", "out") if not getattr(options, name)]
+    if missing:
+        raise Refused(f"A training needs {', '.join(missing)}; or --resume RUN alone.")
+    if (options.out / STATE).exists():
+        raise Refused(
+            f"{options.out} holds an unfinished training; go on with --resume {options.out}, or remove the folder."
+        )
+    return TrainingJob(
         data=options.data,
         task=options.task,
         architecture=options.architecture,
@@ -125,15 +170,8 @@ def _train(options: argparse.Namespace) -> int:
         seed=options.seed,
         size=options.size,
         weights=options.weights,
+        drop_leaks=options.without_leaks,
     )
-    bar = Bar()
-    checkpoint = train(job, progress=lambda p: bar(p.fraction, p.text))
-    config = json.loads((options.out / "config.json").read_text())
-    if options.json:
-        print(json.dumps({"checkpoint": str(checkpoint), **config}))
-    else:
-        print(f"Wrote {checkpoint} and, beside it, how it was made.")
-    return 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:

@@ -12,6 +12,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from core.augment import augment_batch
+from core.distributed import World
+from core.optimisation import class_weights, kernel_penalty, learn_only, make_ema, make_optimizer
 from core.predict import batched_probabilities
 from core.preprocess import Preprocessing
 from core.recipes import Recipe
@@ -20,10 +22,15 @@ from core.runs import PROBABILITY_DECIMALS
 from core.statistics.discrimination import auc
 from core.tasks import Task
 
+_REPORT_EVERY = 10  # steps between looks at the loss on a GPU: each look waits for the device
+
 
 @dataclass(frozen=True)
 class Setup:
-    """Everything that stays the same during a training; x (N, C, H, W) float32 and y (N,) int64 lie on the CPU."""
+    """Everything that stays the same during a training; x (N, C, H, W) float32 and y (N,) int64 lie on the CPU.
+
+    `head` names the network's modules that learn while the rest is frozen.
+    """
 
     recipe: Recipe
     task: Task
@@ -34,92 +41,174 @@ class Setup:
     y_train: torch.Tensor
     x_val: torch.Tensor
     y_val: torch.Tensor
+    head: tuple[str, ...] = ()
 
 
 class Trainer:
-    """A network in training."""
+    """A network in training, alone or as one of several processes that share every batch among them.
 
-    def __init__(self, net: nn.Module, setup: Setup) -> None:
-        self.setup = setup
-        self.net = net.to(setup.device, memory_format=torch.channels_last)
-        self.optimizer = _optimizer(net, setup.recipe)
-        self.class_weights = _class_weights(setup)
+    All processes draw the same order of images and the same augmentation, and each computes its part of every batch.
+    """
+
+    def __init__(self, net: nn.Module, setup: Setup, world: World | None = None) -> None:
+        self.setup, self.world = setup, world or World()
+        self.on_gpu = torch.device(setup.device).type == "cuda"
+        net = net.to(setup.device, memory_format=torch.channels_last)
+        if self.on_gpu and self.world.size > 1:
+            net = nn.SyncBatchNorm.convert_sync_batchnorm(net)
+        self.net = net
+        self.optimizer = make_optimizer(net, setup.recipe)
+        self.class_weights = class_weights(setup.recipe, setup.y_train, setup.task)
+        self.ema = make_ema(net, setup.recipe.ema)
+        self.precision = _precision(setup.recipe, setup.device)
+        self.scaler = torch.amp.GradScaler("cuda", enabled=self.precision == torch.float16)
         self.generator = torch.Generator().manual_seed(setup.seed)  # order of images, and their augmentation
+        self.still: list[nn.Module] = []  # normalisation layers of the frozen part: they keep their statistics
+        self.phase: bool | None = None  # whether all but the head is frozen; None before the first epoch
 
     def run_epoch(self, epoch: int, on_batch: Callable[[int, float], None]) -> dict[str, float]:
-        """Once over the training images; `on_batch(images seen, mean loss so far)` after every step."""
-        recipe, device = self.setup.recipe, self.setup.device
-        for group in self.optimizer.param_groups:
-            group["lr"] = recipe.learning_rate(epoch)
-        self.net.train()
-        seen, correct, total = 0, 0, 0.0
-        for index in self._batches():
-            x, y = self.setup.x_train[index].to(device), self.setup.y_train[index].to(device)  # (B, C, H, W), (B,)
-            x = augment_batch(x, recipe.augment, self.setup.spec, self.generator)
-            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=device != "cpu"):
-                logits = self.net(x.contiguous(memory_format=torch.channels_last))  # (B, classes)
-            loss = F.cross_entropy(logits.float(), y, self.class_weights, label_smoothing=recipe.label_smoothing)
-            self.optimizer.zero_grad()
-            loss.backward()
-            self.optimizer.step()
-            seen += len(y)
-            total += loss.item() * len(y)
-            correct += int((logits.argmax(dim=1) == y).sum())
-            if not np.isfinite(total):
-                break
-            on_batch(seen, total / seen)
-        if not all(bool(torch.isfinite(w).all()) for w in (torch.tensor(total), *self.net.state_dict().values())):
+        """Once over the training images; `on_batch(images seen, mean loss so far)` after every step (10 on a GPU)."""
+        self._begin(epoch)
+        # Sums of loss and of correct answers over this process's images.
+        seen, sums = 0, torch.zeros(2, dtype=torch.float64, device=self.setup.device)
+        for step, index in enumerate(self._batches(), start=1):
+            sums += self._step(index)
+            seen += len(index)
+            if not self.on_gpu or step % _REPORT_EVERY == 0:
+                loss = float(sums[0]) * self.world.size / seen
+                if not np.isfinite(loss) and self.world.size == 1:  # several must stop together, or one waits for ever
+                    break
+                on_batch(seen, loss)
+        loss, correct = (self.world.sum(sums) / seen).tolist()
+        states = self.net.state_dict().values()
+        if not np.isfinite(loss) or not all(bool(torch.isfinite(w).all()) for w in states):
             raise self._diverged(epoch)
         return {
-            "epoch": epoch + 1, "lr": recipe.learning_rate(epoch), "train_loss": total / seen, "train_accuracy": correct / seen,
+            "epoch": epoch + 1, "lr": self.setup.recipe.learning_rate(epoch), "train_loss": loss, "train_accuracy": correct,
         }  # fmt: skip
 
     def validate(self, epoch: int) -> tuple[np.ndarray, dict[str, float]]:
         """Validation probabilities (N, classes), rounded as they are stored, with their loss, accuracy and AUC."""
-        s = self.setup
+        s, mine = self.setup, self.world.share()
+        p = np.zeros((len(s.y_val), len(s.task.classes)))
         try:
-            p = batched_probabilities(self.net.eval(), s.x_val, s.device)
-        except Refused as e:  # weights still finite, outputs no longer
-            raise self._diverged(epoch) from e
+            if len(s.x_val[mine]):
+                p[mine] = batched_probabilities(self._kept().eval(), s.x_val[mine], s.device)
+        except Refused:  # weights still finite, outputs no longer
+            p[mine] = np.nan
+        if self.world.size > 1:
+            p = self.world.sum(torch.from_numpy(p).to(s.device)).cpu().numpy()
+        if not np.isfinite(p).all():
+            raise self._diverged(epoch)
         p, y = np.round(p, PROBABILITY_DECIMALS), s.y_val.numpy()
         of_label = np.maximum(p[np.arange(len(y)), y], 10.0**-PROBABILITY_DECIMALS)
         scores = {"val_loss": float(-np.log(of_label).mean()), "val_accuracy": float((p.argmax(axis=1) == y).mean())}
         return p, {**scores, **_val_auc(p, y, s.task)}
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """A copy of the network's weights on the CPU."""
-        return {name: w.detach().cpu().contiguous().clone() for name, w in self.net.state_dict().items()}
+        """A copy on the CPU of the weights that validation looks at: the network's, or their running mean."""
+        return {name: w.detach().cpu().contiguous().clone() for name, w in self._kept().state_dict().items()}
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next epoch depends on, for `torch.save`; every process must call it."""
+        own = [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if self.on_gpu else [])]
+        random = [
+            self.world.gather(state.to(self.setup.device)) for state in own
+        ]  # dropout's, different in each process
+        return {
+            "net": self.net.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "ema": self.ema.state_dict() if self.ema else {},
+            "generator": self.generator.get_state(),
+            "random": [[part.cpu() for part in parts] for parts in random],
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from `state`; a process that was not there then keeps its own random numbers."""
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        if self.ema:
+            self.ema.load_state_dict(state["ema"])
+        self.generator.set_state(state["generator"])
+        if self.world.rank < len(state["random"][0]):
+            torch.set_rng_state(state["random"][0][self.world.rank])
+            if self.on_gpu and len(state["random"]) > 1:
+                torch.cuda.set_rng_state(state["random"][1][self.world.rank])
+
+    def _begin(self, epoch: int) -> None:
+        """Set the epoch's learning rate, and freeze or free layers where a phase begins."""
+        recipe = self.setup.recipe
+        for group in self.optimizer.param_groups:
+            group["lr"] = recipe.learning_rate(epoch)
+        if self.phase != recipe.frozen(epoch):
+            self.phase = recipe.frozen(epoch)
+            learning = (
+                self.setup.head if self.phase else (*self.setup.head, *recipe.unfreeze) if recipe.unfreeze else ()
+            )
+            self.still = learn_only(self.net, learning)
+            self.model = self.world.wrap(self.net)  # it must know which weights have gradients
+        self.model.train()
+        for module in self.still:
+            module.eval()
+
+    def _step(self, index: torch.Tensor) -> torch.Tensor:
+        """One step on the batch of images `index` (B,); the sums (2,) of loss and correct answers over this process's share."""
+        s, recipe = self.setup, self.setup.recipe
+        mine = index[self.world.share()]
+        x, y = s.x_train[mine].to(s.device), s.y_train[mine].to(s.device)  # (b, C, H, W), (b,)
+        x = augment_batch(x, recipe.augment, s.spec, self.generator, (len(index), self.world.share()))
+        with torch.autocast(torch.device(s.device).type, self.precision, enabled=self.precision != torch.float32):
+            logits = self.model(x.contiguous(memory_format=torch.channels_last)).float()  # (b, classes)
+        # Divided by the whole batch's weight, so that the gradient is that of one process with the whole batch.
+        w = self.class_weights
+        whole = float(len(index) if w is None else w[s.y_train[index]].sum())
+        w = None if w is None else w.to(s.device)
+        total = F.cross_entropy(logits, y, w, label_smoothing=recipe.label_smoothing, reduction="sum")
+        loss = total * (self.world.size / whole)
+        if recipe.kernel_l2:
+            loss = loss + recipe.kernel_l2 * kernel_penalty(self.net)
+        self.optimizer.zero_grad()
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.ema:
+            self.ema.update_parameters(self.net)
+        right = (logits.detach().argmax(dim=1) == y).sum()
+        return torch.stack([total.detach().double() * (len(index) / whole), right.double()])
+
+    def _kept(self) -> nn.Module:
+        return self.ema.module if self.ema else self.net
 
     def _diverged(self, epoch: int) -> Refused:
+        kept = "; the best epoch before is kept in best.pt" if epoch else ""
         return Refused(
             f"Training stopped in epoch {epoch + 1}: the loss is no longer a number; "
-            f"choose a learning rate below {self.setup.recipe.lr:g}."
+            f"choose a learning rate below {self.setup.recipe.learning_rate(epoch):g}{kept}."
         )
 
     def _batches(self) -> Iterator[torch.Tensor]:
-        """Indices of the training images in random order, a batch at a time.
+        """Indices of the training images in random order, a batch at a time, the same in every process.
 
-        A last batch of one image is left out: batch normalisation cannot take a mean over it.
+        Drawn with equal chance for every class where the recipe oversamples. A last batch that would leave a process one
+        image is left out: batch normalisation cannot take a mean over it.
         """
-        order = torch.randperm(len(self.setup.y_train), generator=self.generator)
+        y = self.setup.y_train
+        if self.setup.recipe.oversample:
+            chance = 1 / torch.bincount(y)[y].double()  # (N,)
+            order = torch.multinomial(chance, len(y), replacement=True, generator=self.generator)
+        else:
+            order = torch.randperm(len(y), generator=self.generator)
         batches = order.split(self.setup.recipe.batch_size)
-        yield from batches[:-1] if len(batches) > 1 and len(batches[-1]) == 1 else batches
+        yield from batches[:-1] if len(batches) > 1 and len(batches[-1]) < 2 * self.world.size else batches
 
 
-def _optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    # Fused: one pass over the weights, a quarter of the time of a step on ResNet18's weights.
-    common: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay, "fused": True}
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(net.parameters(), momentum=recipe.momentum, **common)
-    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer](net.parameters(), **common)
-
-
-def _class_weights(setup: Setup) -> torch.Tensor | None:
-    """(classes,) float32: N / (classes · n of the class), as scikit-learn's "balanced" does; None for equal weights."""
-    if setup.recipe.class_weights == "none":
-        return None
-    counts = torch.bincount(setup.y_train, minlength=len(setup.task.classes))  # (classes,)
-    return (len(setup.y_train) / (len(counts) * counts)).to(setup.device, torch.float32)
+def _precision(recipe: Recipe, device: str) -> torch.dtype:
+    """What the forward pass computes in: on a GPU as the recipe says, on a CPU always float32."""
+    if torch.device(device).type == "cpu":
+        return torch.float32
+    return {"fp32": torch.float32, "fp16": torch.float16}.get(recipe.precision, torch.bfloat16)
 
 
 def _val_auc(p: np.ndarray, y: np.ndarray, task: Task) -> dict[str, float]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,31 @@ def find_leaks(cases: Sequence[Case], classes: Sequence[str]) -> tuple[str, ...]
     if len(found) > _NAMED_LEAKS:
         found = [*found[:_NAMED_LEAKS], f"{len(found) - _NAMED_LEAKS} further patients or pictures are on two sides."]
     return tuple(found)
+
+
+def without_leaks(dataset: Dataset) -> tuple[Dataset, tuple[str, ...]]:
+    """The dataset without the cases that leak, and the ids of those left out.
+
+    A training case goes when its picture or its patient also stands in validation or test, a validation case when it stands
+    in test: the test split stays whole, so that figures on it can be compared.
+    """
+    gone: set[str] = set()
+    for side, others in (("train", ("val", "test")), ("val", ("test",))):
+        there = [case for case in dataset.cases if case.split in others]
+        patients, pictures = {case.patient_id for case in there}, {case.pixel_hash for case in there} - {""}
+        gone |= {
+            case.case_id
+            for case in dataset.cases
+            if case.split == side and (case.patient_id in patients or case.pixel_hash in pictures)
+        }
+    if not gone:
+        return dataset, ()
+    cases = tuple(case for case in dataset.cases if case.case_id not in gone)
+    classes = get_task(dataset.task).classes
+    found = find_leaks(dataset.cases, classes)
+    leaks = tuple(sentence for sentence in dataset.leaks if sentence not in found) + find_leaks(cases, classes)
+    clean = replace(dataset, cases=cases, fingerprint=fingerprint(cases), leaks=leaks)
+    return clean, tuple(case.case_id for case in dataset.cases if case.case_id in gone)
 
 
 def _same_patient(cases: Sequence[Case]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,17 @@ _CHOICES = {
     "optimizer": ("adamw", "adam", "sgd"),
     "schedule": ("cosine", "step", "constant"),
     "monitor": ("val_auc", "val_loss"),
-    "class_weights": ("none", "balanced"),
+    "normalise": ("architecture", "half", "unit", "dataset"),
+    "precision": ("auto", "fp32", "bf16", "fp16"),
+    "fill": ("black", "edge"),
 }
 _RANGES = {  # lowest and highest allowed value
     "lr": (1e-12, math.inf), "weight_decay": (0, math.inf), "momentum": (0, 1), "batch_size": (2, 4096),
     "epochs": (1, 10_000), "patience": (1, 10_000), "size": (0, 4096), "label_smoothing": (0, 0.99),
-    "hflip": (0, 1), "vflip": (0, 1), "shift": (0, 1), "rotate": (0, 180), "crop": (0.01, 1),
-    "brightness": (0, 1), "contrast": (0, 1),
+    "step": (1, 10_000), "gamma": (0, 1), "floor": (0, math.inf), "kernel_l2": (0, math.inf), "ema": (0, 0.99999),
+    "frozen_epochs": (-1, 10_000), "frozen_lr": (1e-12, math.inf),
+    "hflip": (0, 1), "vflip": (0, 1), "shift": (0, 1), "rotate": (0, 180), "crop": (0.01, 1), "aspect": (1, 10),
+    "zoom": (0, 0.9), "brightness": (0, 1), "contrast": (0, 1), "saturation": (0, 1), "hue": (0, 0.5),
 }  # fmt: skip
 
 
@@ -30,8 +35,10 @@ class Augmentation:
     """What is drawn anew for every training image.
 
     `hflip`, `vflip` are probabilities; `shift` the largest move as a fraction of the edge; `rotate` the largest angle in
-    degrees, either way; `crop` the smallest share of the area kept (1 keeps all; the crop is stretched back);
-    `brightness`, `contrast` the largest relative change, either way.
+    degrees, either way; `crop` the smallest share of the area kept (1 keeps all; the crop is stretched back), `aspect` its
+    largest width : height or height : width; `zoom` the largest relative change of size, either way; `brightness`,
+    `contrast`, `saturation` the largest relative change, `hue` the largest turn as a fraction of the circle. `fill` is what a
+    move uncovers: black, or the picture's edge repeated.
     """
 
     hflip: float = 0.0
@@ -41,6 +48,11 @@ class Augmentation:
     crop: float = 1.0
     brightness: float = 0.0
     contrast: float = 0.0
+    aspect: float = 1.0
+    zoom: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    fill: str = "black"
 
     def __post_init__(self) -> None:
         _check(self)
@@ -48,9 +60,15 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained. `size` 0 means the architecture's own edge length; `momentum` is for sgd only."""
+    """How a network is trained; `default.toml` says what each key means.
+
+    `architecture` is the one it was made for, empty for any. `size` 0 means the architecture's own edge length.
+    `class_weights` is "none", "balanced" or a weight for every class by its name. `frozen_epochs` at the start train the head
+    alone at `frozen_lr` (−1: always); afterwards the layers `unfreeze` learn too, all of them where none is named.
+    """
 
     name: str = "default"
+    architecture: str = ""
     optimizer: str = "adamw"
     lr: float = 1e-3
     weight_decay: float = 0.01
@@ -59,28 +77,54 @@ class Recipe:
     epochs: int = 30
     patience: int = 15
     schedule: str = "cosine"
+    step: int = 10
+    gamma: float = 0.1
+    floor: float = 1e-5
     monitor: str = "val_auc"
     size: int = 0
-    class_weights: str = "none"
+    normalise: str = "architecture"
+    class_weights: str | Mapping[str, float] = "none"
+    oversample: bool = False
     label_smoothing: float = 0.0
+    kernel_l2: float = 0.0
+    ema: float = 0.0
+    precision: str = "auto"
+    frozen_epochs: int = 0
+    frozen_lr: float = 1e-3
+    unfreeze: tuple[str, ...] = ()
     augment: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
         _check(self)
+        _check_class_weights(self.class_weights)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-safe fields, the augmentation nested."""
         return asdict(self)
 
-    def learning_rate(self, epoch: int) -> float:
-        """Learning rate of an epoch, counted from 0.
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
+        """The inverse of `as_dict`."""
+        layers, augment = values.get("unfreeze", ()), Augmentation(**values.get("augment", {}))
+        return cls(**{**values, "unfreeze": tuple(layers) if isinstance(layers, list) else layers, "augment": augment})
 
-        cosine: half a cosine from `lr` towards 0 (Loshchilov and Hutter 2017, no restarts); step: max(lr · 0.1^⌊epoch/10⌋, 1e-5).
+    def frozen(self, epoch: int) -> bool:
+        """Whether only the head learns in that epoch, counted from 0."""
+        return self.frozen_epochs < 0 or epoch < self.frozen_epochs
+
+    def learning_rate(self, epoch: int) -> float:
+        """Learning rate of an epoch, counted from 0; schedules begin when the frozen phase is over.
+
+        cosine: half a cosine from `lr` towards 0 (Loshchilov and Hutter 2017, no restarts); step: max(lr · gamma^⌊epoch/step⌋,
+        floor).
         """
+        if self.frozen(epoch):
+            return self.frozen_lr
+        done, length = epoch - self.frozen_epochs, self.epochs - self.frozen_epochs
         if self.schedule == "cosine":
-            return self.lr * 0.5 * (1 + math.cos(math.pi * epoch / self.epochs))
+            return self.lr * 0.5 * (1 + math.cos(math.pi * done / length))
         if self.schedule == "step":
-            return max(self.lr * 0.1 ** (epoch // 10), 1e-5)
+            return max(self.lr * self.gamma ** (done // self.step), self.floor)
         return self.lr
 
 
@@ -106,7 +150,7 @@ def load_recipe(name: str) -> Recipe:
         raise Refused(f"augment in {path.name} must be a table.")
     _refuse_unknown(values, Recipe, path.name)
     _refuse_unknown(augment, Augmentation, path.name)
-    return Recipe(name=path.stem, augment=Augmentation(**augment), **values)
+    return Recipe.from_dict({**values, "name": path.stem, "augment": augment})
 
 
 def _refuse_unknown(values: dict[str, Any], record: type, file: str) -> None:
@@ -121,7 +165,7 @@ def _check(record: Recipe | Augmentation) -> None:
     for f in fields(record):
         value = getattr(record, f.name)
         if f.name in _CHOICES:
-            if value not in _CHOICES[f.name]:
+            if not isinstance(value, str) or value not in _CHOICES[f.name]:
                 raise Refused(f"{f.name} must be one of {', '.join(_CHOICES[f.name])}, not {value!r}.")
         elif f.name in _RANGES:
             low, high = _RANGES[f.name]
@@ -131,3 +175,17 @@ def _check(record: Recipe | Augmentation) -> None:
                 raise Refused(
                     f"{f.name} must be a {'whole ' if whole else ''}number in {low:g}–{high:g}, not {value!r}."
                 )
+        elif f.name in ("architecture", "oversample", "unfreeze"):
+            words = f.name == "unfreeze" and isinstance(value, tuple) and all(isinstance(word, str) for word in value)
+            if not words and not (f.name != "unfreeze" and type(value) is type(f.default)):
+                wanted = {"architecture": "a name", "oversample": "true or false", "unfreeze": "a list of layers"}
+                raise Refused(f"{f.name} must be {wanted[f.name]}, not {value!r}.")
+
+
+def _check_class_weights(given: Any) -> None:
+    numbers = given.values() if isinstance(given, Mapping) else ()
+    good = numbers and all(type(w) in (int, float) and 0 < w < math.inf for w in numbers)
+    if not good and given not in ("none", "balanced"):
+        raise Refused(
+            f"class_weights must be none, balanced, or a table of a weight above 0 for every class, not {given!r}."
+        )

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from core.architectures import get_architecture
-from core.datasets import load_dataset, tensors
+from core.datasets import Case, Dataset, load_dataset, tensors, without_leaks
+from core.datasets.dataset import find_leaks, fingerprint
 from core.datasets.phantom import write_phantoms
 from core.preprocess import Preprocessing, preprocess
 from core.records import Image, Refused, full_range_window
@@ -305,11 +308,84 @@ def test_tensors_are_the_apps_tensors_in_the_datasets_order(bars_npz):
             assert x[i].equal(preprocess(dataset.split("val")[i].load(), spec))
 
 
-def test_tensors_beyond_four_gib_are_refused_before_they_are_made(bars_npz):
-    """32 images of 8192 × 8192 pixels in three channels are 24 GiB: refused with the size."""
-    spec = Preprocessing((8192, 8192), 3, (0, 0, 0), (1, 1, 1))
-    with pytest.raises(Refused, match=r"24\.0 GiB"):
+def test_tensors_beyond_the_memory_budget_are_mapped_and_equal(bars_npz, tmp_path, monkeypatch):
+    """Above the budget the same values come from a file, which is written once and then found again."""
+    dataset, spec = load_dataset(bars_npz, TASK), get_architecture("small-cnn").preprocessing(32)
+    expected, labels = tensors(dataset, "val", spec)
+    monkeypatch.setenv("TUMORTRACE_HOME", str(tmp_path))
+    monkeypatch.setattr(sys.modules["core.datasets.tensors"], "MEMORY_BYTES", expected.numel() * 4 - 1)
+    seen = []
+    for _ in range(2):
+        x, y = tensors(dataset, "val", spec, lambda *a: seen.append(a))
+        assert x.equal(expected)
+        assert y.equal(labels)
+    assert len(seen) == 1
+    (file,) = (tmp_path / "tensors").iterdir()
+    assert file.stat().st_size == expected.numel() * 4
+    other = get_architecture("small-cnn").preprocessing(33)
+    tensors(dataset, "val", other)
+    assert len(list((tmp_path / "tensors").iterdir())) == 2
+
+
+def test_a_mapped_tensor_is_whole_or_not_there(bars_npz, tmp_path, monkeypatch):
+    """A picture that cannot be read leaves no file behind, nor half of one."""
+    dataset, spec = load_dataset(bars_npz, TASK), get_architecture("small-cnn").preprocessing(32)
+    monkeypatch.setenv("TUMORTRACE_HOME", str(tmp_path))
+    monkeypatch.setattr(sys.modules["core.datasets.tensors"], "MEMORY_BYTES", 0)
+
+    def absent():
+        raise Refused("The picture is absent.")
+
+    broken = replace(dataset, cases=(*dataset.cases[:-1], replace(dataset.cases[-1], load=absent)))
+    with pytest.raises(Refused, match="absent"):
+        tensors(broken, broken.cases[-1].split, spec)
+    assert list((tmp_path / "tensors").iterdir()) == []
+
+
+def test_tensors_that_no_disk_holds_are_refused_before_they_are_made(bars_npz):
+    """32 images of 131,072 × 131,072 pixels in three channels are 6 TiB: refused with the size."""
+    spec = Preprocessing((131_072, 131_072), 3, (0, 0, 0), (1, 1, 1))
+    with pytest.raises(Refused, match=r"need 6144\.0 GiB in the home folder"):
         tensors(load_dataset(bars_npz, TASK), "val", spec)
+
+
+# -- Without leaks -----------------------------------------------------------------------------------------------------
+
+
+def _case(case_id, split, patient, pixels, label=0):
+    return Case(case_id, patient, split, label, pixels, lambda: None)
+
+
+def _dataset(*cases, remarks=()):
+    return Dataset("d", TASK, fingerprint(cases), cases, remarks + find_leaks(cases, ("malignant", "benign")))
+
+
+def test_without_leaks_drops_training_cases_and_keeps_the_test_split():
+    """A picture and a patient shared with test go from train, one shared with test goes from val; remarks stay."""
+    kept = [
+        _case("a", "train", "1", "p1"),
+        _case("e", "val", "5", "p5"),
+        _case("g", "test", "7", "p7"),
+        _case("h", "test", "8", ""),
+    ]
+    gone = [
+        _case("b", "train", "2", "p7"),  # the picture of test case g
+        _case("c", "train", "8", "p3"),  # the patient of test case h
+        _case("d", "train", "5", "p4"),  # the patient of validation case e
+        _case("f", "val", "6", "p7"),
+    ]  # fmt: skip
+    dataset = _dataset(*kept, *gone, remarks=("A remark.",))
+    clean, left_out = without_leaks(dataset)
+    assert left_out == ("b", "c", "d", "f")
+    assert clean.cases == tuple(kept)
+    assert clean.leaks == ("A remark.",)
+    assert clean.fingerprint == fingerprint(kept) != dataset.fingerprint
+
+
+def test_without_leaks_leaves_a_clean_dataset_alone():
+    """Nothing leaks: the same dataset. Cases without pictures do not count as one picture."""
+    dataset = _dataset(_case("a", "train", "1", ""), _case("b", "test", "2", ""))
+    assert without_leaks(dataset) == (dataset, ())
 
 
 # -- Real data ---------------------------------------------------------------------------------------------------------
