@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
 from core.records import Estimate
+from core.statistics.agreement_weights import Weights, agreement_weights
 from core.statistics.discrimination import confusion_matrix
 from core.statistics.estimates import Z, as_counts, undefined
 from core.statistics.proportions import dice, wilson, wilson_limits
-
-Weights = Literal["linear", "quadratic"]
 
 
 def raw_agreement(a: np.ndarray, b: np.ndarray) -> Estimate:
@@ -45,7 +42,7 @@ def cohen_kappa_from_table(table: np.ndarray, weights: Weights | None = None) ->
     n, method = int(counts.sum()), "Fleiss, Cohen & Everitt 1969"
     if n == 0:
         return undefined(0, method, "no cases")
-    p, agreement = counts / n, _agreement_weights(len(counts), weights)
+    p, agreement = counts / n, agreement_weights(len(counts), weights)
     rows, columns = p.sum(axis=1), p.sum(axis=0)
     agreed = float(np.sum(counts * agreement))  # cases, disagreements counted in part: exactly n where all agree
     observed, expected = agreed / n, float(rows @ agreement @ columns)
@@ -80,13 +77,3 @@ def negative_agreement(table: np.ndarray) -> Estimate:
     """
     (a, b), (c, _) = as_counts(table, (2, 2)).tolist()
     return dice(a, a + b + c, reason="neither called any case negative")
-
-
-def _agreement_weights(size: int, weights: Weights | None) -> np.ndarray:
-    """(C, C): 1 on the diagonal, down to 0 for the worst disagreement."""
-    if weights is None:
-        return np.eye(size)
-    if weights not in ("linear", "quadratic"):
-        raise ValueError(f"weights must be None, linear or quadratic, not {weights!r}")
-    distance = np.abs(np.subtract.outer(np.arange(size), np.arange(size))) / max(1, size - 1)
-    return 1 - (distance if weights == "linear" else distance**2)
