@@ -1,0 +1,170 @@
+"""All that can be said of how far readers agree: with everybody, two by two, and with themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from core.records import Estimate, Refused
+from core.statistics.agreement import (
+    cohen_kappa_from_table,
+    negative_agreement,
+    positive_agreement,
+    raw_agreement_from_table,
+)
+from core.statistics.agreement_alpha import Level, krippendorff_alpha
+from core.statistics.agreement_many import (
+    brennan_prediger,
+    conger_kappa,
+    fleiss_kappa,
+    gwet_ac,
+    percent_agreement,
+    specific_agreement,
+)
+from core.statistics.agreement_numbers import icc_2_1
+from core.statistics.agreement_table import Ratings, first_and_repeat, ratings_table
+from core.statistics.agreement_weights import agreement_weights
+from core.statistics.linearised import clustered_proportion
+
+PairStatistic = Literal["raw", "kappa", "linear", "quadratic", "positive", "negative"]
+PAIR_STATISTICS: tuple[PairStatistic, ...] = ("raw", "kappa", "linear", "quadratic", "positive", "negative")
+
+
+@dataclass(frozen=True)
+class PairwiseMatrix:
+    """One statistic of every two readers: `estimates` maps (row, column) of `rows` and `columns`, which may be the same names.
+
+    A reader is not compared with itself, so such a pair is not there.
+    """
+
+    statistic: PairStatistic
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    estimates: Mapping[tuple[str, str], Estimate]
+
+
+@dataclass(frozen=True)
+class RepeatAgreement:
+    """How far one reader repeats their own rating of the same case: raw agreement and kappa, with the repeated cases as n."""
+
+    reader: str
+    raw: Estimate
+    kappa: Estimate
+
+
+def agreement_summary(
+    ratings: Ratings, level: Level = "nominal", positive: str = "", seed: int = 0
+) -> dict[str, Estimate]:
+    """Every coefficient that the level of measurement allows, by name.
+
+    nominal: unweighted ones; ordinal adds linear and quadratic weights by the categories' order; interval weighs by their
+    values and adds ICC(2,1). `positive` adds agreement on that category and, where there are two, on the other. Raises `Refused`
+    for interval with categories that are no numbers, and for a `positive` that is no category.
+    """
+    counts, codes, size = ratings.counts, ratings.codes, len(ratings.categories)
+    values = ratings.values if level == "interval" else None
+    if level == "interval" and values is None:
+        raise Refused("The interval level needs ratings that are numbers.")
+    found = {
+        "percent agreement": percent_agreement(counts),
+        "Fleiss' kappa": fleiss_kappa(counts),
+        "Conger's kappa": conger_kappa(codes, size),
+        "Gwet's AC1": gwet_ac(counts),
+        "Brennan–Prediger": brennan_prediger(counts),
+        "Krippendorff's alpha": krippendorff_alpha(counts, "nominal", seed=seed),
+    }
+    if level != "nominal":
+        for name in ("linear", "quadratic"):
+            table = agreement_weights(size, name, values)
+            found[f"Fleiss' kappa, {name}"] = fleiss_kappa(counts, table)
+            found[f"Conger's kappa, {name}"] = conger_kappa(codes, size, table)
+            found[f"Gwet's AC2, {name}"] = gwet_ac(counts, table)
+        found[f"Krippendorff's alpha, {level}"] = krippendorff_alpha(counts, level, values=values, seed=seed)
+    if values is not None:
+        found["ICC(2,1)"] = icc_2_1(np.where(codes >= 0, values[codes], np.nan))
+    if positive:
+        place = _place(ratings, positive)
+        found[f"agreement on {positive}"] = specific_agreement(counts, place)
+        if size == 2:
+            found[f"agreement on {ratings.categories[1 - place]}"] = specific_agreement(counts, 1 - place)
+    return found
+
+
+def pairwise(ratings: Ratings, statistic: PairStatistic = "kappa", positive: str = "") -> PairwiseMatrix:
+    """One statistic of every two readers, on the cases that both rated; the weighted kappas use the categories' order.
+
+    positive and negative: agreement on the category `positive`, and on all others together.
+    """
+    names, estimates = ratings.readers, {}
+    for i, row in enumerate(names):
+        for j, column in enumerate(names):
+            if j > i:
+                found = _pair(ratings, ratings.codes[:, i], ratings.codes[:, j], (statistic, positive))
+                estimates[row, column] = estimates[column, row] = found
+    return PairwiseMatrix(statistic, names, names, estimates)
+
+
+def against(
+    ratings: Ratings, others: Mapping[str, np.ndarray], statistic: PairStatistic = "kappa", positive: str = ""
+) -> PairwiseMatrix:
+    """One statistic of each model with each reader: `others` maps a model's name to its codes (N,) for the same cases and
+    categories, −1 where it has none.
+    """
+    estimates = {
+        (name, reader): _pair(ratings, np.asarray(codes), ratings.codes[:, j], (statistic, positive))
+        for name, codes in others.items()
+        for j, reader in enumerate(ratings.readers)
+    }
+    return PairwiseMatrix(statistic, tuple(others), ratings.readers, estimates)
+
+
+def intra_reader(table: pd.DataFrame) -> tuple[dict[str, RepeatAgreement], Estimate]:
+    """Each reader's first rating of a case against their own second, from a long table in the order of reading; and the share
+    of repeats that are equal over all readers, with an interval over cases.
+
+    Readers without a repeat are not there. Columns and refusals as in `ratings_table`.
+    """
+    rated = table.dropna(subset=["rating"]) if "rating" in table.columns else table
+    first, second = first_and_repeat(rated)
+    if second.empty:
+        return {}, clustered_proportion(np.zeros(0), np.zeros(0), reason="no reader read a case twice")
+    order = ratings_table(rated.assign(reader=np.arange(len(rated)))).categories
+    once, again = ratings_table(first, order), ratings_table(second, order)
+    rows = [once.cases.index(case) for case in again.cases]
+    found, same, cases = {}, [], []
+    for j, reader in enumerate(again.readers):
+        a, b = once.codes[rows, once.readers.index(reader)], again.codes[:, j]
+        pair = _cross(a, b, len(order))
+        found[reader] = RepeatAgreement(reader, raw_agreement_from_table(pair), cohen_kappa_from_table(pair))
+        there = (a >= 0) & (b >= 0)
+        same.append(a[there] == b[there])
+        cases.append(np.flatnonzero(there))
+    return found, clustered_proportion(np.concatenate(same), np.concatenate(cases))
+
+
+def _pair(ratings: Ratings, a: np.ndarray, b: np.ndarray, what: tuple[PairStatistic, str]) -> Estimate:
+    statistic, positive = what
+    table = _cross(a, b, len(ratings.categories))
+    if statistic == "raw":
+        return raw_agreement_from_table(table)
+    if statistic in ("positive", "negative"):
+        own = np.arange(len(table)) == _place(ratings, positive)
+        folded = np.array([[table[np.ix_(x, y)].sum() for y in (~own, own)] for x in (~own, own)])
+        return positive_agreement(folded) if statistic == "positive" else negative_agreement(folded)
+    return cohen_kappa_from_table(table, None if statistic == "kappa" else statistic)
+
+
+def _cross(a: np.ndarray, b: np.ndarray, size: int) -> np.ndarray:
+    """Counts (C, C) of the cases that both codes (N,) have."""
+    both = (a >= 0) & (b >= 0)
+    return np.bincount(a[both] * size + b[both], minlength=size * size).reshape(size, size)
+
+
+def _place(ratings: Ratings, positive: str) -> int:
+    if positive not in ratings.categories:
+        raise Refused(f"No rating is '{positive}'; there are {', '.join(ratings.categories[:12])}.")
+    return ratings.categories.index(positive)
