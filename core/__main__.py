@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.commands import dataset, deidentify, features, metrics, mrmc, tuning
+from core.commands import agreement, dataset, deidentify, features, metrics, mrmc, tuning
 from core.progress import Bar
 from core.records import Prediction, Refused, Study, StudyRejected
 from core.tasks import TASKS
@@ -95,6 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     metrics.add_metrics_arguments(command("metrics", metrics.run_metrics, text))
     text = "Compare two CSVs of predictions for the same cases: differences with interval and p."
     metrics.add_compare_arguments(command("compare", metrics.run_compare, text))
+    text = "How far readers agree: kappas, Gwet's AC, Krippendorff's alpha, readers two by two."
+    agreement.add_arguments(command("agreement", agreement.run, text))
     text = "Compare modalities over many readers and cases, or a stand-alone model with readers (Obuchowski–Rockette)."
     mrmc.add_arguments(command("mrmc", mrmc.run, text))
     return parser
