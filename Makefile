@@ -7,7 +7,7 @@ PORT ?= 8501
 export MALLOC_MMAP_MAX_ := 0
 export MALLOC_TRIM_THRESHOLD_ := 100000000000
 
-.PHONY: help run demo test gpu format screenshot clean
+.PHONY: help run demo test gpu fuzz format screenshot clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -38,6 +38,9 @@ test: $(VENV)/.dev  ## install, check the code, run all tests
 
 gpu: $(VENV)/.dev  ## the tests that need a CUDA device
 	$(PY) -m pytest -m gpu
+
+fuzz: $(VENV)/.dev  ## read 6,000 damaged files of every kind (make test reads 600)
+	FUZZ_FILES=6000 OMP_NUM_THREADS=1 $(PY) -m pytest -n auto tests/core/reading/test_fuzz.py
 
 format: $(VENV)/.dev  ## put the code into its format
 	$(VENV)/bin/ruff check --fix .

@@ -7,10 +7,14 @@ import stat
 import struct
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import IO
 
 from core.reading import limits
 from core.records import StudyRejected
 
+_LOCAL_HEADER_BYTES = 30  # before a member's name and data (APPNOTE 4.3.7)
 _END = struct.Struct("<4s4H2LH")  # end of central directory (APPNOTE 4.3.16)
 
 
@@ -38,6 +42,14 @@ def check_member(info: zipfile.ZipInfo) -> None:
         raise StudyRejected("The file is packed by a rare method inside its ZIP archive.", "Pack it as a plain ZIP.")
 
 
+def _check_overlaps(archive: zipfile.ZipFile) -> None:
+    """Refuse an archive whose members lie over one another: a few kilobytes could then unpack to any amount."""
+    places = sorted((info.header_offset, info.compress_size) for info in archive.infolist())
+    for (start, size), (following, _) in pairwise(places):
+        if start + _LOCAL_HEADER_BYTES + size > following:
+            raise StudyRejected("The ZIP archive's files overlap, as no ordinary archive's do.", "Pack it again.")
+
+
 def read_members(data: bytes) -> Iterator[tuple[str, bytes | StudyRejected]]:
     """Each file of a ZIP: its name inside the archive and its bytes, or why it is refused.
 
@@ -50,17 +62,31 @@ def read_members(data: bytes) -> Iterator[tuple[str, bytes | StudyRejected]]:
         raise StudyRejected(
             f"The ZIP archive is damaged ({type(error).__name__}).", "Copy or pack it again."
         ) from error
-    left = limits.ZIP_BYTES
+    allowance = _Allowance(limits.ZIP_BYTES)
     with archive:
+        _check_overlaps(archive)
         members = [
             info for info in archive.infolist() if not (info.filename.endswith("/") or _is_hidden(info.filename))
         ]
         if not members:
             raise StudyRejected("The ZIP archive holds no files.", "Pack the pictures themselves.")
         for info in members:
-            content = _read_member(archive, info, left)
-            left -= len(content) if isinstance(content, bytes) else 0
-            yield info.filename, content
+            yield info.filename, _read_member(archive, info, allowance)
+
+
+@dataclass
+class _Allowance:
+    """Bytes that an archive may still unpack to; what damaged members unpacked to counts as well."""
+
+    left: int
+
+    def chunks(self, stream: IO[bytes]) -> Iterator[bytes]:
+        chunk = b"begin"
+        while chunk:
+            self.left -= limits.MIB  # at most so much is unpacked by the next line, also where it raises
+            chunk = stream.read(limits.MIB)
+            self.left += limits.MIB - len(chunk)
+            yield chunk
 
 
 def _is_hidden(path: str) -> bool:
@@ -68,12 +94,12 @@ def _is_hidden(path: str) -> bool:
     return "__MACOSX" in parts or any(part.startswith(".") and part.strip(".") for part in parts)
 
 
-def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, left: int) -> bytes | StudyRejected:
+def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, allowance: _Allowance) -> bytes | StudyRejected:
     try:
         check_member(info)
+        limit = max(min(limits.INFLATED_BYTES, allowance.left), 0)
         with archive.open(info) as stream:
-            chunks = iter(lambda: stream.read(limits.MIB), b"")
-            return limits.collect(chunks, info.compress_size, min(limits.INFLATED_BYTES, left))
+            return limits.collect(allowance.chunks(stream), info.compress_size, limit)
     except StudyRejected as rejected:
         return rejected
     except Exception as error:
