@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     explain = command("explain", _explain, "Make the heatmap of one file's prediction.")
     explain.add_argument("checkpoint", type=Path)
     explain.add_argument("file", type=Path, metavar="FILE")
-    explain.add_argument("--method", default="gradcam", help="gradcam, integrated-gradients, occlusion or lime")
+    explain.add_argument("--method", default="gradcam", help="gradcam, lime, occlusion … (default: %(default)s)")
     explain.add_argument("--class", dest="target", help="class to explain (default: the predicted one)")
     explain.add_argument("--image", type=int, default=1, help="which image of the study, from 1 (default: %(default)s)")
     explain.add_argument("--out", type=Path, required=True, help="heatmap file (.npz) with raw values and provenance")
@@ -240,7 +240,7 @@ def _print_prediction(name: str, result: Prediction | Exception, version: str, a
 def _explain(options: argparse.Namespace) -> int:
     from core import settings
     from core.checkpoint import load_checkpoint
-    from core.explain import METHODS, Request, explain, overlay_png, save_heatmap
+    from core.explain import METHODS, Request, Watch, explain, overlay_png, save_heatmap
     from core.predict import predict_with
 
     if options.method not in METHODS:
@@ -255,7 +255,8 @@ def _explain(options: argparse.Namespace) -> int:
     request = Request(method=options.method, target_class=target)
     bar = Bar()
     image = study.images[options.image - 1]
-    heatmap = explain(checkpoint, image, request, device=device, progress=lambda f: bar(f, options.method))
+    watch = Watch(progress=lambda f: bar(f, options.method))
+    heatmap = explain(checkpoint, image, request, device=device, watch=watch)
     save_heatmap(heatmap, options.out)
     if options.png:
         options.png.write_bytes(overlay_png(image, heatmap))

@@ -1,16 +1,18 @@
-"""Prediction -> Heatmap: Grad-CAM, Integrated Gradients, Occlusion and LIME behind one function, `explain`."""
+"""Prediction -> Heatmap: twelve methods behind one function, `explain`; the class-activation family comes with the prediction."""
 
-from core.explain.case import Cancelled
+from core.explain.case import Cancelled, Watch
 from core.explain.files import load_heatmap, save_heatmap
 from core.explain.gradcam import predict_with_gradcam
-from core.explain.methods import METHODS, Method, Request, explain, get_method
+from core.explain.methods import Request, explain
 from core.explain.overlay import display_scale, overlay_png
+from core.explain.registry import METHODS, Method, get_method
 
 __all__ = [
     "METHODS",
     "Cancelled",
     "Method",
     "Request",
+    "Watch",
     "display_scale",
     "explain",
     "get_method",

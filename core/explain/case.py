@@ -26,11 +26,14 @@ class Watch:
 
     progress: Callable[[float], None] | None = None
     cancelled: Callable[[], bool] | None = None
+    give_way: Callable[[], None] | None = None  # returns when nothing more urgent wants the processor
     total: int = 1
     done: int = 0
 
     def check(self) -> None:
-        """Raise `Cancelled` when the caller no longer wants the result."""
+        """Let more urgent work go first; raise `Cancelled` when the caller no longer wants the result."""
+        if self.give_way is not None:
+            self.give_way()
         if self.cancelled is not None and self.cancelled():
             raise Cancelled("The explanation was cancelled.")
 

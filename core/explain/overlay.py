@@ -10,7 +10,7 @@ import torch
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
 
-from core.explain.methods import METHODS
+from core.explain.registry import METHODS
 from core.preprocess import display_values
 from core.records import Heatmap, Image, Refused
 

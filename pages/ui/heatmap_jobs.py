@@ -12,7 +12,7 @@ from threading import Event, Lock
 import streamlit as st
 
 from core import settings
-from core.explain import Request, explain, load_heatmap, save_heatmap
+from core.explain import Request, Watch, explain, load_heatmap, save_heatmap
 from core.records import Heatmap, Image, Refused
 from pages.ui.resources import engine
 
@@ -89,7 +89,8 @@ def _make(job: HeatmapJob, image: Image, request: Request) -> Heatmap:
         job.progress = fraction
 
     checkpoint, device = engine().checkpoint(version), engine().device
-    heatmap = explain(checkpoint, image, request, device=device, progress=report, cancelled=job.cancel.is_set)
+    watch = Watch(progress=report, cancelled=job.cancel.is_set)
+    heatmap = explain(checkpoint, image, request, device=device, watch=watch)
     _keep(heatmap, path)
     return heatmap
 
