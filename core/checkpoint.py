@@ -85,6 +85,11 @@ class Checkpoint:
         """Whether its logits are the logarithm of a mean of probabilities, over members or views."""
         return bool(self.members) or len(self.views) > 1
 
+    @property
+    def has_own_layer(self) -> bool:
+        """Whether one network with a heatmap layer makes the logits: no members, views or temperature around it."""
+        return bool(self.heatmap_layer) and not self.averages and self.temperature == 1
+
     def to(self, device: str) -> Checkpoint:
         """The same checkpoint with its weights on `device`."""
         state = {k: v.to(device) for k, v in self.state.items()}

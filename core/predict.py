@@ -2,39 +2,97 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import nn
 
 from core.checkpoint import Checkpoint
+from core.explain.gradcam import grad_cam, layer_pass
+from core.onnx import OnnxNetwork
 from core.preprocess import preprocess_batch
 from core.records import Prediction, Refused, Study
 from core.statistics.discrimination import predicted_class
 from core.tasks import get_task
 from core.versions import library_versions
 
+_LOG = logging.getLogger("tumortrace")
+PATIENCE = 2.0  # seconds that one batch of long work waits for predictions at most
 DECIMALS = 6  # stored probabilities are rounded: the last bits change with batch size and device
 
 
-def batched_probabilities(module: nn.Module, x: torch.Tensor, device: str, batch_size: int = 32) -> np.ndarray:
-    """Softmax probabilities (N, n_classes), float64, of images (N, C, H, W) by a module in eval mode on `device`.
+@dataclass(frozen=True)
+class Answer:
+    """What a model said of N images: `logits` (N, C) float64, `maps` (N, C, h, w) float32 or None, and by which `engine`.
+
+    `maps` are raw Grad-CAMs of the same pass. They are NaN for classes that would have cost a backward pass of their own, and
+    None for combined models, which have no layer.
+    """
+
+    logits: np.ndarray
+    maps: np.ndarray | None
+    engine: str
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """Softmax (N, C), float64."""
+        return torch.softmax(torch.from_numpy(self.logits), dim=1).numpy()
+
+    def part(self, start: int, count: int) -> Answer:
+        """The answer for `count` images from `start`."""
+        rows = slice(start, start + count)
+        return replace(self, logits=self.logits[rows], maps=None if self.maps is None else self.maps[rows])
+
+
+Run = Callable[
+    [torch.Tensor], tuple[torch.Tensor, torch.Tensor | None]
+]  # images to logits, and maps where there are some
+
+
+def plain_run(module: nn.Module, device: str) -> Run:
+    """Logits (N, C) of images (N, C, H, W) on the CPU, by a module in eval mode on `device`; no maps."""
+
+    def run(x: torch.Tensor) -> tuple[torch.Tensor, None]:
+        with torch.inference_mode():
+            return module(x.to(device)).cpu(), None
+
+    return run
+
+
+def mapping_run(module: nn.Module, device: str, layer: str) -> Run:
+    """Logits and Grad-CAMs from one pass: of every class in the closed form, else of each image's most probable class."""
+
+    def run(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        seen = layer_pass(module, layer, x.to(device), None)
+        if seen.head is not None:
+            cells = seen.activations.shape[2] * seen.activations.shape[3]
+            maps = torch.einsum("ck,nkhw->nchw", seen.head / cells, seen.activations).relu()
+        else:
+            best = seen.logits.argmax(dim=1)
+            maps = torch.full((*seen.logits.shape, *seen.activations.shape[2:]), torch.nan, device=device)
+            maps[torch.arange(len(x)), best] = grad_cam(seen)
+        return seen.logits.cpu(), maps.cpu()
+
+    return run
+
+
+def batched(run: Run, x: torch.Tensor, engine: str = "PyTorch", batch_size: int = 32) -> Answer:
+    """The answer of `run` for images (N, C, H, W), at most `batch_size` at a time.
 
     Out of memory halves the batch, down to one image, and then raises `Refused`; logits that are not finite raise `Refused`.
     """
-    done: list[torch.Tensor] = []
+    done: list[tuple[torch.Tensor, torch.Tensor | None]] = []
     start, size = 0, batch_size
     while start < len(x):
         try:
-            with torch.inference_mode():
-                done.append(module(x[start : start + size].to(device)).double().cpu())  # (n, classes)
+            done.append(run(x[start : start + size]))
         except torch.OutOfMemoryError as e:
             if size == 1:
                 raise Refused("The device has too little memory for one image of this model; use the CPU.") from e
@@ -42,25 +100,33 @@ def batched_probabilities(module: nn.Module, x: torch.Tensor, device: str, batch
             size = size // 2
             continue
         start += size
-    logits = torch.cat(done)
+    logits = torch.cat([part for part, _ in done]).double()
     if not bool(torch.isfinite(logits).all()):
         raise Refused("The model's output is not a finite number for this image, so there is no result.")
-    return torch.softmax(logits, dim=1).numpy()
+    maps = [part for _, part in done if part is not None]
+    return Answer(logits.numpy(), torch.cat(maps).numpy() if maps else None, engine)
+
+
+def batched_probabilities(module: nn.Module, x: torch.Tensor, device: str, batch_size: int = 32) -> np.ndarray:
+    """Softmax probabilities (N, n_classes), float64, of images (N, C, H, W) by a module in eval mode on `device`; see `batched`."""
+    return batched(plain_run(module, device), x, batch_size=batch_size).probabilities
 
 
 @dataclass
 class _Request:
     version: str
     x: torch.Tensor
-    answer: Future[np.ndarray] = field(default_factory=Future)
+    answer: Future[Answer] = field(default_factory=Future)
 
 
 class Engine:
     """Predicts for every session of the process from one worker thread, so that nothing else touches its modules.
 
     `load(version)` gives a model's checkpoint; at most `max_models` stay in memory, the least recently used goes first.
-    Requests for the same model that wait together run as one batch of at most `max_batch` images; a lone request starts at
-    once unless `delay` seconds are granted for others to join.
+    Requests for the same model that wait together run as one batch of at most `max_batch` images; a lone request starts at once.
+
+    `faster(version, checkpoint)` may give a quicker way to run a model on the CPU with the same results. It is asked once per
+    model, in the background; until it answers, and where it refuses, PyTorch runs the model.
     """
 
     def __init__(
@@ -68,15 +134,17 @@ class Engine:
         load: Callable[[str], Checkpoint],
         device: str,
         *,
+        faster: Callable[[str, Checkpoint], OnnxNetwork] | None = None,
         max_models: int = 3,
         max_batch: int = 32,
-        delay: float = 0,
     ) -> None:
         self.device = device
-        self._load, self._max_models, self._max_batch, self._delay = load, max_models, max_batch, delay
+        self._load, self._faster, self._max_models, self._max_batch = load, faster, max_models, max_batch
         self._models: OrderedDict[str, Checkpoint] = OrderedDict()
-        self._modules: dict[str, nn.Module] = {}
+        self._runs: dict[str, tuple[str, Run]] = {}  # engine's name, and how it runs
         self._lock = threading.Lock()
+        self._urgent = 0
+        self._calm = threading.Condition()
         self._queue: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._worker = threading.Thread(target=self._work, name="inference", daemon=True)
         self._worker.start()
@@ -89,14 +157,37 @@ class Engine:
             self._models.move_to_end(version)
             while len(self._models) > self._max_models:
                 gone, _ = self._models.popitem(last=False)
-                self._modules.pop(gone, None)
+                self._runs.pop(gone, None)
             return self._models[version]
 
-    def probabilities(self, version: str, x: torch.Tensor) -> np.ndarray:
-        """Probabilities (N, n_classes) of preprocessed images (N, C, H, W); waits its turn, raises what the model raised."""
+    def answer(self, version: str, x: torch.Tensor) -> Answer:
+        """What the model says of preprocessed images (N, C, H, W); waits its turn, raises what the model raised."""
         request = _Request(version, x)
-        self._queue.put(request)
-        return request.answer.result()
+        with self._calm:
+            self._urgent += 1
+        try:
+            self._queue.put(request)
+            return request.answer.result()
+        finally:
+            with self._calm:
+                self._urgent -= 1
+                self._calm.notify_all()
+
+    def probabilities(self, version: str, x: torch.Tensor) -> np.ndarray:
+        """Probabilities (N, n_classes) of preprocessed images (N, C, H, W); as `answer`."""
+        return self.answer(version, x).probabilities
+
+    def give_way(self) -> None:
+        """Return when no prediction is waited for: long work calls this between its batches, so that it blocks nobody.
+
+        After `PATIENCE` seconds it goes on all the same, or a busy house would never finish a heatmap.
+        """
+        with self._calm:
+            self._calm.wait_for(lambda: self._urgent == 0, timeout=PATIENCE)
+
+    def engine_name(self, version: str) -> str:
+        """By what the model runs now: PyTorch, or the name of the quicker way; empty before its first prediction."""
+        return self._runs.get(version, ("", None))[0]
 
     def close(self) -> None:
         """Finish what waits and stop the worker."""
@@ -115,14 +206,10 @@ class Engine:
                 return
 
     def _waiting_with(self, first: _Request) -> tuple[list[_Request], bool]:
-        waiting, deadline = [first], time.monotonic() + self._delay
+        waiting = [first]
         while sum(len(r.x) for r in waiting) < self._max_batch:
             try:
-                other = (
-                    self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
-                    if self._delay
-                    else self._queue.get_nowait()
-                )
+                other = self._queue.get_nowait()
             except queue.Empty:
                 return waiting, False
             if other is None:
@@ -130,13 +217,33 @@ class Engine:
             waiting.append(other)
         return waiting, False
 
+    def _run(self, version: str) -> tuple[str, Run]:
+        checkpoint = self.checkpoint(version)
+        if version not in self._runs:
+            module, layer = checkpoint.module(self.device), checkpoint.heatmap_layer
+            run = (
+                mapping_run(module, self.device, layer) if checkpoint.has_own_layer else plain_run(module, self.device)
+            )
+            self._runs[version] = ("PyTorch", run)
+            if self._faster is not None and self.device == "cpu":
+                threading.Thread(target=self._hasten, args=(version, checkpoint), name="faster", daemon=True).start()
+        return self._runs[version]
+
+    def _hasten(self, version: str, checkpoint: Checkpoint) -> None:
+        try:
+            network = self._faster(version, checkpoint)  # type: ignore[misc]
+        except Exception as reason:  # whatever it is, the model runs without it
+            _LOG.warning("model %s runs by PyTorch: %s", version[:8], reason)
+            return
+        with self._lock:
+            # Logits alone are no gain where the pass that gives the heatmap as well would have to follow.
+            if version in self._runs and (network.has_maps or not checkpoint.has_own_layer):
+                self._runs[version] = (network.name, network)
+
     def _answer(self, version: str, requests: list[_Request]) -> None:
         try:
-            checkpoint = self.checkpoint(version)
-            module = self._modules.get(version)
-            if module is None:
-                module = self._modules[version] = checkpoint.module(self.device)
-            rows = batched_probabilities(module, torch.cat([r.x for r in requests]), self.device, self._max_batch)
+            name, run = self._run(version)
+            answer = batched(run, torch.cat([r.x for r in requests]), name, self._max_batch)
         except Exception as e:
             if len(requests) > 1:  # one reviewer's bad input must not fail the others in its batch
                 for request in requests:
@@ -146,7 +253,7 @@ class Engine:
             return
         start = 0
         for request in requests:
-            request.answer.set_result(rows[start : start + len(request.x)])
+            request.answer.set_result(answer.part(start, len(request.x)))
             start += len(request.x)
 
 
@@ -155,10 +262,16 @@ def predict_study(engine: Engine, version: str, study: Study) -> Prediction:
 
     Raises `Refused` when the model reads another task than the study's.
     """
+    return predict_study_with_maps(engine, version, study)[0]
+
+
+def predict_study_with_maps(engine: Engine, version: str, study: Study) -> tuple[Prediction, Answer]:
+    """The prediction for a study, and what the same pass over its images says of their Grad-CAMs."""
     checkpoint = engine.checkpoint(version)
     _check_scope(checkpoint, study)
-    rows = engine.probabilities(version, preprocess_batch(study.images, checkpoint.preprocessing))
-    return prediction_record(checkpoint, study.id, rows, engine.device)
+    answer = engine.answer(version, preprocess_batch(study.images, checkpoint.preprocessing))
+    made = prediction_record(checkpoint, study.id, answer.probabilities, engine.device)
+    return replace(made, versions={**made.versions, "engine": answer.engine}), answer
 
 
 def predict_with(checkpoint: Checkpoint, module: nn.Module, study: Study, device: str) -> Prediction:

@@ -57,7 +57,8 @@ def fold_batch_norms(module: nn.Module, x: torch.Tensor, keep: str = "") -> int:
     finally:
         for handle in handles:
             handle.remove()
-    once = [pair for pair in pairs if keep not in pair and all(sum(n in p for p in pairs) == 1 for n in pair)]
+    found = list(dict.fromkeys(pairs))  # a network that sees several views runs more than once
+    once = [pair for pair in found if keep not in pair and all(sum(n in p for p in found) == 1 for n in pair)]
     for convolution, norm in once:
         merged = fuse_conv_bn_eval(module.get_submodule(convolution), module.get_submodule(norm))
         module.set_submodule(convolution, merged.requires_grad_(False))

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from core.architectures import get_architecture
 from core.checkpoint import Checkpoint
 from core.explain.case import Watch, case_of
 from core.explain.fold import fast_module
@@ -66,14 +65,15 @@ def explain(
         with torch.no_grad():
             score = float(module(x)[0, class_index])
     facts = {"seed": request.seed, "device": device, "class_score": score}
-    return heatmap_record(checkpoint, image, method, class_index, values, {**parameters, **findings, **facts})
+    return heatmap_record(checkpoint, image, request, values, {**parameters, **findings, **facts})
 
 
 def _layer(checkpoint: Checkpoint, method: Method) -> str:
-    layer = get_architecture(checkpoint.architecture).heatmap_layer
+    layer = checkpoint.heatmap_layer
     if not layer and method.needs != "scores":
-        able = ", ".join(m.title for m in METHODS.values() if m.needs == "scores")
-        raise Refused(f"{method.title} needs a network; {checkpoint.architecture} can be explained by {able}.")
+        able = [m.title for m in METHODS.values() if m.needs == "scores"]
+        how = f"{', '.join(able[:-1])} or {able[-1]}"
+        raise Refused(f"{method.title} needs a network; {checkpoint.architecture} can be explained by {how}.")
     return layer
 
 
@@ -85,7 +85,7 @@ def _module(checkpoint: Checkpoint, method: Method, device: str, x: torch.Tensor
 
 
 def heatmap_record(
-    checkpoint: Checkpoint, image: Image, method: Method, class_index: int, values: torch.Tensor, facts: Parameters
+    checkpoint: Checkpoint, image: Image, request: Request, values: torch.Tensor, facts: Parameters
 ) -> Heatmap:
     """The `Heatmap` of raw values (h, w) with its provenance; `facts` hold at least `class_score`, the logit of the class.
 
@@ -93,20 +93,19 @@ def heatmap_record(
     layer (the rest is the layer's bias and what speaks against the class), and for Integrated Gradients. It is None for
     methods whose values do not add up to a score, and for a score of 0.
     """
-    values = values.detach().float().cpu()
-    score = facts["class_score"]
-    additive = method.additive and facts.get("closed_form", True) and score != 0
+    method, values, score = get_method(request.method), values.detach().float().cpu(), facts["class_score"]
+    additive = method.additive and facts.get("closed_form", "map" not in facts) and score != 0
     return Heatmap(
         values=values.numpy(),
         method=method.name,
-        target_class=checkpoint.classes[class_index],
-        layer=get_architecture(checkpoint.architecture).heatmap_layer if method.needs == "layer" else "input",
+        target_class=checkpoint.classes[get_task(checkpoint.task).class_index(request.target_class)],
+        layer=checkpoint.heatmap_layer if method.needs == "layer" else "input",
         model_version=checkpoint.version,
         image_hash=image.content_hash,
         signed=method.signed,
         parameters={
+            "score": "log of the mean probability" if checkpoint.averages else "logit",
             **facts,
-            "score": "logit",
             "maximum": float(values.abs().max()),
             "share": float(values.sum()) / score if additive else None,
             "image_window": asdict(image.window) if image.window else None,

@@ -12,10 +12,10 @@ from core.explain import gradcam, gradients, score_cam
 from core.explain import superpixels as covering
 from core.explain.case import Case
 from core.explain.occlusion import occlusion
+from core.explain.parts import Findings, over_parts
 from core.records import Refused
 
 Parameters = dict[str, Any]
-Findings = tuple[torch.Tensor, Parameters]  # raw values (h, w), and what the method has to say about them
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def get_method(name: str) -> Method:
 
 
 def _cam(formula: Callable[[gradcam.LayerPass], torch.Tensor]) -> Callable[[Case, str, Parameters], Findings]:
-    def run(case: Case, layer: str, parameters: Parameters) -> Findings:
+    def one(case: Case, layer: str) -> Findings:
         case.watch.check()
         seen = gradcam.layer_pass(case.module, layer, case.x, case.class_index)
         case.watch.advance(1)
@@ -69,18 +69,24 @@ def _cam(formula: Callable[[gradcam.LayerPass], torch.Tensor]) -> Callable[[Case
         }
         return formula(seen)[0], found
 
-    return run
+    return lambda case, layer, parameters: over_parts(one, case, layer)
 
 
 def _guided(case: Case, layer: str, parameters: Parameters) -> Findings:
-    case.watch.total = 2
-    coarse, found = _cam(gradcam.grad_cam)(case, layer, parameters)
-    return gradients.guided_gradcam(case, coarse), found
+    def one(case: Case, layer: str) -> Findings:
+        case.watch.total = 2
+        coarse, found = _cam(gradcam.grad_cam)(case, layer, parameters)
+        return gradients.guided_gradcam(case, coarse), found
+
+    return over_parts(one, case, layer)
 
 
 def _score_cam(case: Case, layer: str, parameters: Parameters) -> Findings:
-    values, used = score_cam.score_cam(case, layer, **parameters)
-    return values, {"channels_used": used}
+    def one(case: Case, layer: str) -> Findings:
+        values, used = score_cam.score_cam(case, layer, **parameters)
+        return values, {"channels_used": used}
+
+    return over_parts(one, case, layer)
 
 
 def _integrated_gradients(case: Case, layer: str, parameters: Parameters) -> Findings:

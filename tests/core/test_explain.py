@@ -150,9 +150,15 @@ def test_every_method_explains_every_architecture(architecture: str, method: str
     checkpoint = random_checkpoint(architecture)
     before = {name: (value, value._version) for name, value in checkpoint.state.items()}
     image = noise_image()
-    heatmap = explain(checkpoint, image, Request(method, "malignant", parameters=QUICK[method]))
+    request = Request(method, "malignant", parameters=QUICK[method])
+    if method == "guided-gradcam" and not any(type(m) is nn.ReLU for m in checkpoint.module().modules()):
+        with pytest.raises(Refused, match="ReLU"):
+            explain(checkpoint, image, request)
+        return
+    heatmap = explain(checkpoint, image, request)
     height, width = checkpoint.preprocessing.size
-    grids = {"small-cnn": (2, 2), "resnet18": (1, 1), "resnet50": (1, 1), "vgg16": (2, 2)}
+    grids = {"small-cnn": (2, 2), "resnet18": (1, 1), "resnet50": (1, 1), "resnet50v2": (1, 1), "vgg16": (2, 2)}
+    grids |= {"r4-cnn-a": (7, 7), "r4-cnn-b": (26, 26), "r4-cnn-c": (7, 7)}
     assert heatmap.values.shape == (grids[architecture] if METHODS[method].on_layer else (height, width))
     assert heatmap.signed == METHODS[method].signed
     assert heatmap.signed or heatmap.values.min() >= 0
