@@ -51,6 +51,17 @@ def reading_protocol() -> str:
     return wanted
 
 
+def hold_policy() -> str:
+    """`TUMORTRACE_HOLD`: which studies wait until somebody has looked for names in their pixels.
+
+    `usual` (default), `all` or `declared`; what each means is said in `core.deidentify.hold`. Raises `Refused` for others.
+    """
+    wanted = os.environ.get("TUMORTRACE_HOLD", "usual").lower()
+    if wanted not in ("usual", "all", "declared"):
+        raise Refused(f"TUMORTRACE_HOLD is '{wanted}'; it must be usual, all or declared.")
+    return wanted
+
+
 def installation_secret() -> bytes:
     """32 random bytes of this installation (for pseudonyms and signed addresses), made once and kept in the home folder."""
     path = home() / "secret.key"

@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from core.records import Refused, StudyRejected
+from core.records import Refused, Study, StudyRejected
 from core.tasks import TASKS
 from db import engine as store
 from db.engine import StoreError
@@ -173,7 +173,6 @@ def _import(options: argparse.Namespace) -> int:
     from core import settings
     from core.progress import Bar
     from core.reading import read_paths
-    from db import pixels, studies
 
     refused, bar = 0, Bar()
     files = list(_files(options.paths))
@@ -188,14 +187,35 @@ def _import(options: argparse.Namespace) -> int:
                 refused += 1
                 _say(options, {"file": outcome.name, "refused": str(problem)}, f"{outcome.name}: refused. {problem}")
                 continue
-            for study in outcome.studies:
-                pixels.put_all(study.images)  # before the transaction: packing pixels must not hold up reviewers
-            with store.write() as session:
-                added = [studies.add_study(session, study) for study in outcome.studies]
-            facts = {"file": outcome.name, "studies": [s.id for s in outcome.studies], "stored": sum(added)}
+            added, held = _store_studies(outcome.studies)
+            facts = {
+                "file": outcome.name,
+                "studies": [s.id for s in outcome.studies],
+                "stored": sum(added),
+                "held": held,
+            }
             text = f"{sum(added)} stored, {len(added) - sum(added)} already there" if added else outcome.note
+            text += f", {held} held until somebody has looked for names in the pixels (page Clean)" if held else ""
             _say(options, facts, f"{outcome.name}: {text}.")
     return 1 if refused else 0
+
+
+def _store_studies(found: Sequence[Study]) -> tuple[list[bool], int]:
+    """Which of the studies are new, and how many of these are held."""
+    from core.deidentify.hold import reason_to_hold
+    from db import holds, pixels, studies
+
+    with store.read() as session:
+        new = [study for study in found if not studies.is_stored(session, study.id)]
+    for study in new:
+        pixels.put_all(study.images)  # before the transaction: packing pixels must not hold up reviewers
+    reasons = {study.id: reason_to_hold(study) for study in found}
+    with store.write() as session:
+        added = [studies.add_study(session, study) for study in found]
+        held = [study for study, is_new in zip(found, added, strict=True) if is_new and reasons[study.id]]
+        for study in held:
+            holds.add_hold(session, study.id, reasons[study.id], "terminal")
+    return added, len(held)
 
 
 def _files(paths: list[Path]) -> Iterator[Path]:

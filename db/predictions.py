@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.records import OperatingPoint, Prediction, Refused
+from db.holds import require_released
 from db.tables import ModelRow, PredictionRow
 
 
@@ -16,9 +17,10 @@ def add_prediction(session: Session, prediction: Prediction, *, requested_by: st
     """Keep a prediction and give its id; one of the same study, model version and device stands, and its id is given.
 
     `ValueError` for NaN, infinities, or a shape that does not fit the classes. `Refused` when the model is not registered
-    or withdrawn.
+    or withdrawn, or the study is held.
     """
     _check(prediction)
+    require_released(session, prediction.study_id)
     row = session.scalar(
         select(PredictionRow).where(
             PredictionRow.study_id == prediction.study_id,

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session, aliased
 from core.records import Phase, Refused, Review
 from db.audit import add_entry, canonical
 from db.frames import frame
+from db.holds import require_released
 from db.reader_turns import check_reading, held_back
 from db.tables import AuditRow, DraftRow, ModelRow, PredictionRow, ReaderDraftRow, ReviewRow, StudyRow, utc_now
 
@@ -48,14 +49,16 @@ def add_review(session: Session, review: Review) -> Review:
     """Add a review, superseding the reviewer's current one of the same study and phase, and give it with id and time.
 
     The same review with the same `client_token` again gives the stored one. `ValueError` for an empty token or one that
-    another review has; `Refused` for an unaided review once an aided one exists, and in a reader study for whatever its
-    protocol forbids (see `db.reader_turns.check_reading`). An aided review, and any of a reader study, removes the draft.
+    another review has; `Refused` for an unaided review once an aided one exists, for a held study, and in a reader study for
+    whatever its protocol forbids (see `db.reader_turns.check_reading`). An aided review, and any of a reader study, removes
+    the draft.
     """
     if not review.client_token:
         raise ValueError("a review needs a client_token")
     stored = session.scalar(select(ReviewRow).where(ReviewRow.client_token == review.client_token))
     if stored is not None:
         return _same(_record(stored), review)
+    require_released(session, review.study_id)
     current = latest_review(session, review.study_id, review.reviewer, review.phase, review.reader_study)
     if review.reader_study is not None:
         check_reading(session, review, corrects=current is not None)

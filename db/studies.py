@@ -17,9 +17,9 @@ from core.records import Image, Study, Window
 from db.frames import frame
 from db.pixels import load_pixels, put_pixels
 from db.reader_turns import held_back
-from db.tables import DraftRow, ImageRow, ReviewRow, StudyRow
+from db.tables import DraftRow, HoldRow, ImageRow, ReviewRow, StudyRow
 
-Status = Literal["unread", "draft", "flagged", "done"]
+Status = Literal["unread", "draft", "flagged", "done", "held"]
 Sort = Literal["newest", "oldest", "name"]
 Protocol = Literal["unaided-then-aided", "aided"]
 
@@ -61,6 +61,7 @@ class StudySummary:
     metadata: Mapping[str, Any]
     created_at: str
     images: tuple[ImageSummary, ...]
+    held: str = ""  # why nobody may read it yet
 
 
 @dataclass(frozen=True)
@@ -90,14 +91,15 @@ class WorklistQuery:
 
 
 def add_study(session: Session, study: Study) -> bool:
-    """Keep a study, its pixels first; False when it was there already.
+    """Keep a study, its pixels first; False when it was there already: then pixels that went missing are kept again, unless masked.
 
-    To keep the write transaction short, call `db.pixels.put_all(study.images)` before opening it.
+    To keep the write transaction short, call `db.pixels.put_all(study.images)` before opening it, where it is not stored.
     Raises `StoreError` when the disk fails.
     """
-    hashes = [put_pixels(image) for image in study.images]
-    if session.scalar(select(StudyRow.number).where(StudyRow.id == study.id)) is not None:
+    if is_stored(session, study.id):
+        _restore_pixels(session, study)
         return False
+    hashes = [put_pixels(image) for image in study.images]
     session.add(
         StudyRow(
             id=study.id,
@@ -114,6 +116,19 @@ def add_study(session: Session, study: Study) -> bool:
     session.add_all(_image_row(study.id, position, image, key) for position, (image, key) in enumerate(rows))
     session.flush()
     return True
+
+
+def _restore_pixels(session: Session, study: Study) -> None:
+    """Keep again what may be missing on the disk, and only what the study still shows: masked pixels must not come back."""
+    shown = set(session.scalars(select(ImageRow.pixel_hash).where(ImageRow.study_id == study.id)))
+    for image in study.images:
+        if image.content_hash in shown:
+            put_pixels(image)
+
+
+def is_stored(session: Session, study_id: str) -> bool:
+    """True where the store has that study, held or not."""
+    return session.scalar(select(StudyRow.number).where(StudyRow.id == study_id)) is not None
 
 
 def count_studies(session: Session) -> int:
@@ -144,9 +159,10 @@ def get_study_summary(session: Session, study_id: str) -> StudySummary | None:
     if row is None:
         return None
     images = session.scalars(select(ImageRow).where(ImageRow.study_id == study_id).order_by(ImageRow.position))
+    held = session.scalar(select(HoldRow.reason).where(HoldRow.study_id == study_id, HoldRow.released_at.is_(None)))
     return StudySummary(
         row.id, row.name, row.modality, row.task, row.patient_id, row.facts, row.created_at,
-        tuple(_image_summary(image) for image in images),
+        tuple(_image_summary(image) for image in images), held or "",
     )  # fmt: skip
 
 
@@ -188,7 +204,7 @@ def count_worklist(session: Session, query: WorklistQuery) -> int:
 def count_statuses(
     session: Session, reviewer: str, task: str = "", *, protocol: Protocol = "unaided-then-aided"
 ) -> dict[Status, int]:
-    """How many studies (of that task) are unread, draft, flagged and done for this reviewer; every status is there."""
+    """How many studies (of that task) are unread, draft, flagged, done and held for this reviewer; every status is there."""
     each = select(_status(reviewer, protocol).label("status")).where(StudyRow.id.not_in(held_back(reviewer)))
     if task:
         each = each.where(StudyRow.task == task)
@@ -265,17 +281,19 @@ def _filters(query: WorklistQuery) -> list[ColumnElement[bool]]:
 
 
 def _status(reviewer: str, protocol: str) -> ColumnElement[str]:
-    """SQL for a study's status: by the newest aided review if there is one, else by what was begun."""
+    """SQL for a study's status: held, else by the newest aided review if there is one, else by what was begun."""
+    held = _exists(HoldRow.study_id, HoldRow.study_id == StudyRow.id, HoldRow.released_at.is_(None))
     mine = (ReviewRow.study_id == StudyRow.id, ReviewRow.reviewer == reviewer, ReviewRow.reader_study.is_(None))
     aided = select(ReviewRow.flagged).where(*mine, ReviewRow.phase == "aided").order_by(ReviewRow.id.desc()).limit(1)
     begun = _exists(DraftRow.study_id, DraftRow.study_id == StudyRow.id, DraftRow.reviewer == reviewer)
     if protocol == "unaided-then-aided":
         begun = begun | _exists(ReviewRow.id, *mine, ReviewRow.phase == "unaided")
-    return case(
+    read = case(
         (true(), "flagged"), (false(), "done"),
         value=aided.correlate(StudyRow).scalar_subquery(),
         else_=case((begun, "draft"), else_="unread"),
     )  # fmt: skip
+    return case((held, "held"), else_=read)
 
 
 def _exists(column: Any, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:

@@ -72,6 +72,24 @@ class ImageRow(Base):
     intercept: Mapped[float]
 
 
+class HoldRow(Base):
+    """A study that waits until somebody has looked at its pixels; released when `released_at` is set.
+
+    `replaced` lists the hashes of pixels that were masked: their files are to be gone.
+    """
+
+    __tablename__ = "holds"
+
+    study_id: Mapped[str] = mapped_column(ForeignKey("studies.id"), primary_key=True)
+    reason: Mapped[str]
+    uploaded_by: Mapped[str]
+    created_at: Mapped[str] = mapped_column(default=utc_now)
+    released_at: Mapped[str | None]
+    released_by: Mapped[str | None]
+    outcome: Mapped[str | None]
+    replaced: Mapped[list[Any] | None]
+
+
 class ModelRow(Base):
     """One registered checkpoint. `activation` is the audit entry that made it active, so the latest one is known exactly."""
 

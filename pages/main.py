@@ -23,6 +23,7 @@ def navigation(user: User) -> st.navigation:
         st.Page(HERE / "worklist.py", title="Worklist", icon=":material/list:", default=True),
         st.Page(HERE / "review.py", title="Review", icon=":material/radiology:"),
         st.Page(HERE / "upload.py", title="Upload", icon=":material/upload_file:"),
+        st.Page(HERE / "clean.py", title="Clean", icon=":material/ink_eraser:"),
         st.Page(HERE / "agreement.py", title="Agreement", icon=":material/handshake:"),
         st.Page(HERE / "runs.py", title="Runs", icon=":material/table_rows:"),
         st.Page(HERE / "performance.py", title="Performance", icon=":material/monitoring:"),

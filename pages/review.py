@@ -105,7 +105,10 @@ if case is None and "study" in st.query_params:
     )
 elif case is None:
     messages.empty("Nothing to read", "Every study is read, or there is none yet. Add some on the **Upload** page.")
+elif case.study.held:
+    messages.empty("This study is held", f"{case.study.held} It can be read once it was cleaned.")
+    st.page_link("clean.py", label="Clean it", icon=":material/ink_eraser:", query_params={"study": case.study.id})
 else:
     page(case, query)
-if case is None:
+if case is None or case.study.held:
     st.page_link("worklist.py", label="To the worklist", icon=":material/list:")

@@ -15,7 +15,7 @@ from pages.ui import identity, messages, session
 from pages.ui.tables import CLICK, clicked_row
 
 PAGE = 50
-STATUSES = {"unread": "Unread", "draft": "In progress", "flagged": "Flagged", "done": "Done"}
+STATUSES = {"unread": "Unread", "draft": "In progress", "flagged": "Flagged", "done": "Done", "held": "Held"}
 SORTS = {"oldest": "Oldest first", "newest": "Newest first", "name": "By name"}
 
 
@@ -63,7 +63,10 @@ def table(rows: pd.DataFrame, key: str) -> str | None:
         "images": st.column_config.NumberColumn("Images", width="small"),
         "created_at": st.column_config.TextColumn("Received (UTC)", width="small"),
         "status": st.column_config.MultiselectColumn(
-            "Status", options=list(STATUSES.values()), color=["blue", "gray", "orange", "green"], width="small"
+            "Status",
+            options=list(STATUSES.values()),
+            color=["blue", "gray", "orange", "green", "violet"],
+            width="small",
         ),
     }
     event = st.dataframe(

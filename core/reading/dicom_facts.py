@@ -14,6 +14,7 @@ from core.records import Laterality
 _CODE = re.compile(r"[A-Z0-9_ /-]{1,16}")
 _AGE = re.compile(r"\d{3}[DWMY]")
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and its multi-frame kin: screens, scans, photographs
 _GROUPS = ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
 
 # View codes of mammography (PS3.16 CID 4014, SRT and SNOMED CT) -> View Position values.
@@ -28,7 +29,8 @@ _VIEWS = {
 
 FACT_KEYWORDS = (
     "Modality", "Manufacturer", "BodyPartExamined", "ViewPosition", "ViewCodeSequence", "ImageLaterality", "Laterality",
-    "PresentationIntentType", "FrameTime", "PatientAge", "PatientSex", "BurnedInAnnotation", *_SPACINGS, *_GROUPS,
+    "PresentationIntentType", "FrameTime", "PatientAge", "PatientSex", "BurnedInAnnotation",
+    "RecognizableVisualFeatures", *_SPACINGS, *_GROUPS,
 )  # fmt: skip
 
 
@@ -117,6 +119,10 @@ def facts_of(dataset: Dataset) -> dict[str, Any]:
         "patient_age": age if _AGE.fullmatch(age) else "",
         "patient_sex": sex if sex in ("F", "M", "O") else "",
     }
+    if str(dataset.get("SOPClassUID") or "").startswith(_SECONDARY_CAPTURE):
+        facts["secondary_capture"] = True
+    if text(dataset, "RecognizableVisualFeatures") == "YES":
+        facts["recognizable_features"] = "YES"
     kept = {key: value for key, value in facts.items() if value not in ("", None, 0)}
     return kept | {"burned_in_annotation": burned_in if burned_in in ("YES", "NO") else "unknown"}
 

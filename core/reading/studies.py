@@ -49,10 +49,13 @@ def _picture_study(name: str, data: bytes, kind: str, task: str) -> Study:
     )
 
 
+_FLAGS = ("recognizable_features", "secondary_capture")  # facts that hold for the study when they hold for one file
+
+
 def join(instances: Sequence[Instance], task: str = "") -> Study:
     """DICOM files of one study as one `Study`, ordered by series, instance number and frame.
 
-    The metadata are those of the first file, except that burned-in annotations of any file count.
+    The metadata are those of the first file, except that burned-in annotations and recognisable faces of any file count.
     """
     ordered = sorted(instances, key=lambda instance: instance.order)
     head = ordered[0]
@@ -72,4 +75,7 @@ def join(instances: Sequence[Instance], task: str = "") -> Study:
 def _joined_facts(ordered: Sequence[Instance]) -> dict[str, Any]:
     flags = {instance.metadata["burned_in_annotation"] for instance in ordered}
     worst = next(flag for flag in ("YES", "unknown", "NO") if flag in flags)
-    return {**ordered[0].metadata, "burned_in_annotation": worst}
+    facts = {**ordered[0].metadata, "burned_in_annotation": worst}
+    for instance in ordered:
+        facts |= {key: instance.metadata[key] for key in _FLAGS if key in instance.metadata}
+    return facts

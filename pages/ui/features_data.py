@@ -86,6 +86,7 @@ def search(words: str, user: User) -> dict[str, str]:
     """Study id -> name of the first 50 studies whose name or patient holds these words."""
     with store.read() as session:
         rows = studies.list_worklist(session, WorklistQuery(user.name, search=words, sort="name", limit=MATCHES))
+    rows = rows[rows["status"] != "held"]
     return dict(zip(rows["id"], rows["name"], strict=True))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core.records import Refused
 from db import engine as store
 from db import studies
 from db.studies import ImageSummary, StudySummary
@@ -9,9 +10,11 @@ from pages.ui.pixel_route import pixel_url
 from pages.ui.viewer import Frame
 
 
-def frames_of(study: StudySummary) -> list[Frame]:
-    """One viewer frame per image of the study, in order."""
-    return [_frame(image) for image in study.images]
+def frames_of(study: StudySummary, *, cleaning: bool = False) -> list[Frame]:
+    """One viewer frame per image of the study, in order. Raises `Refused` for a held study except for its `cleaning`."""
+    if study.held and not cleaning:
+        raise Refused("This study is held until somebody has looked for names in its pixels.")
+    return [_frame(image, keep=not cleaning) for image in study.images]
 
 
 def prefetch_of(study_id: str | None) -> list[str]:
@@ -20,13 +23,13 @@ def prefetch_of(study_id: str | None) -> list[str]:
         return []
     with store.read() as session:
         study = studies.get_study_summary(session, study_id)
-    return [pixel_url(study.images[0].pixel_hash)] if study else []
+    return [pixel_url(study.images[0].pixel_hash)] if study and not study.held else []
 
 
-def _frame(image: ImageSummary) -> Frame:
+def _frame(image: ImageSummary, keep: bool) -> Frame:
     window = image.window
     return Frame(
-        url=pixel_url(image.pixel_hash),
+        url=pixel_url(image.pixel_hash, keep=keep),
         width=image.width,
         height=image.height,
         colour=image.colour,

@@ -16,9 +16,12 @@ from db import pixels
 DAY_S = 86_400
 
 
-def pixel_url(pixel_hash: str) -> str:
-    """Address of an image's pixels, the same all day (so that the browser caches it), void the day after tomorrow."""
-    return f"pixels/{pixel_hash}?t={_token(pixel_hash, _today())}"
+def pixel_url(pixel_hash: str, *, keep: bool = True) -> str:
+    """Address of an image's pixels, the same all day (so that the browser caches it), void the day after tomorrow.
+
+    Without `keep` the browser is told not to keep them: what is masked later must not lie in its cache.
+    """
+    return f"pixels/{pixel_hash}?t={_token(pixel_hash, _today())}" + ("" if keep else "&keep=no")
 
 
 def _today() -> int:
@@ -37,7 +40,8 @@ async def _pixels(request: Request) -> Response:
     path = pixels.pixel_path(pixel_hash)
     if not path.is_file():
         return PlainTextResponse("This picture is missing from the store.", status_code=404)
-    headers = {"Content-Encoding": "gzip", "Cache-Control": "private, max-age=86400, immutable"}
+    kept = "no-store" if request.query_params.get("keep") == "no" else "private, max-age=86400, immutable"
+    headers = {"Content-Encoding": "gzip", "Cache-Control": kept}
     return FileResponse(path, media_type="application/octet-stream", headers=headers)
 
 

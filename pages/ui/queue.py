@@ -11,7 +11,7 @@ from db import studies
 from db.studies import WorklistQuery
 from pages.ui.tables import CLICK, clicked_row
 
-STATUSES = {"unread": "Unread", "draft": "Begun", "flagged": "Flagged", "done": "Done"}
+STATUSES = {"unread": "Unread", "draft": "Begun", "flagged": "Flagged", "done": "Done", "held": "Held"}
 ROWS = 60
 ABOVE = 4  # rows above the open case: the table cannot be scrolled from here, so it begins near it
 
@@ -40,7 +40,7 @@ def show(query: WorklistQuery, study_id: str) -> None:
         column_config={
             "name": st.column_config.TextColumn("Study"),
             "status": st.column_config.MultiselectColumn(
-                "Status", options=list(STATUSES.values()), color=["blue", "gray", "orange", "green"], width=84
+                "Status", options=list(STATUSES.values()), color=["blue", "gray", "orange", "green", "violet"], width=84
             ),
         },
     )  # fmt: skip

@@ -9,7 +9,7 @@ from core.checkpoint import load_checkpoint
 from core.predict import Engine, predict_study
 from core.records import Prediction, Refused, Study
 from db import engine as store
-from db import models, predictions, studies
+from db import holds, models, predictions, studies
 
 
 @st.cache_resource(show_spinner=False)
@@ -19,13 +19,15 @@ def engine() -> Engine:
 
 
 def study_pixels(study_id: str) -> Study:
-    """A stored study with its pixels; raises `Refused` when it is not in the store."""
+    """A stored study with its pixels; raises `Refused` when it is not in the store, or held."""
+    with store.read() as session:
+        holds.require_released(session, study_id)
     return _study_pixels(settings.database_url(), study_id)
 
 
 @st.cache_resource(max_entries=2, ttl=600, show_spinner=False)
 def _study_pixels(store_address: str, study_id: str) -> Study:
-    """The id is a content hash: within one store, what is kept under it can never be out of date.
+    """Never out of date: the id is a hash of what arrived, and what is masked of it is masked before anybody may read it.
 
     Two at most: unpacking a mammogram costs a tenth of a second, which a rerun must not pay, and a large study much memory.
     """

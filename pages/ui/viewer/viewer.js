@@ -52,6 +52,7 @@ class Viewer {
     this.stage.element.style.setProperty("--viewer-height", height ? `${height}px` : "");
     const arrives = view_key !== this.viewKey;
     if (arrives) this.open(view_key);
+    if (arrives && component.data.tool) this.tool = component.data.tool;
     this.frames = frames.map((frame, index) => ({ ...frame, index }));
     this.prefetch = prefetch;
     this.heats = new Map(heatmaps.map((packet) => {
