@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the analysis of one file."""
     from core.statistics.mrmc import analyse
-    from core.statistics.mrmc_data import reader_study
+    from core.statistics.mrmc_data import crossed_ratings
     from core.statistics.mrmc_standalone import against_readers, split_model
 
     table = _table(options)
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         found = against_readers(study, scores, options.figure, options.method, (options.threshold, own))
         print(json.dumps(_standalone_json(found)) if options.json else _standalone_text(found, options))
         return 0
-    study = reader_study(table, positive=options.positive, modalities=options.modalities)
+    study = crossed_ratings(table, positive=options.positive, modalities=options.modalities)
     result = analyse(study, options.figure, options.method, options.threshold)
     print(json.dumps(_json(result)) if options.json else _text(result, options))
     return 0

@@ -16,7 +16,7 @@ from scipy.special import chdtrc, fdtrc, stdtr, stdtrit
 from core.records import Estimate
 from core.statistics.estimates import Z, undefined
 from core.statistics.mrmc_covariance import Covariance, FigureName, Figures, figures_of
-from core.statistics.mrmc_data import ReaderStudy
+from core.statistics.mrmc_data import CrossedRatings
 from core.statistics.mrmc_records import (
     GENERALISATIONS,
     Analysis,
@@ -34,7 +34,7 @@ _NO_SPREAD = "the readers' figures have no spread"
 
 
 def analyse(
-    study: ReaderStudy, figure: FigureName = "auc", covariance: Covariance = "delong", threshold: float | None = None
+    study: CrossedRatings, figure: FigureName = "auc", covariance: Covariance = "delong", threshold: float | None = None
 ) -> MrmcResult:
     """The Obuchowski–Rockette analysis of a study: three generalisations, per-reader results and variance components.
 
@@ -179,7 +179,7 @@ def _contrasts(
     )
 
 
-def _reader_contrasts(found: Figures, study: ReaderStudy, label: str) -> tuple[Contrast, ...]:
+def _reader_contrasts(found: Figures, study: CrossedRatings, label: str) -> tuple[Contrast, ...]:
     """Each reader's own differences, with errors from that reader's pooled variance and covariance (Cov1) over modalities."""
     t, result = len(study.modalities), []
     if t < 2:

@@ -9,7 +9,7 @@ import numpy as np
 
 from core.records import Refused
 from core.statistics.discrimination import newcombe_limits, placements
-from core.statistics.mrmc_data import ReaderStudy
+from core.statistics.mrmc_data import CrossedRatings
 from core.statistics.proportions import wilson_limits
 
 Covariance = Literal["delong", "jackknife", "unbiased"]
@@ -42,7 +42,7 @@ class Figures:
 
 
 def figures_of(
-    study: ReaderStudy, figure: FigureName = "auc", covariance: Covariance = "delong", threshold: float | None = None
+    study: CrossedRatings, figure: FigureName = "auc", covariance: Covariance = "delong", threshold: float | None = None
 ) -> Figures:
     """The empirical figure of every reader in every modality, with the covariance of its errors.
 

@@ -16,7 +16,7 @@ _TRUTHS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1, "negative"
 
 
 @dataclass(frozen=True, eq=False)
-class ReaderStudy:
+class CrossedRatings:
     """A fully crossed study: `ratings` (T, R, N) float64, higher means more likely positive, `truth` (N,) in {0, 1}.
 
     T modalities by R readers by N cases, named in that order.
@@ -46,7 +46,7 @@ class ReaderStudy:
         return len(self.truth) - self.positives
 
 
-def reader_study(table: pd.DataFrame, *, positive: str = "", modalities: Sequence[str] = ()) -> ReaderStudy:
+def crossed_ratings(table: pd.DataFrame, *, positive: str = "", modalities: Sequence[str] = ()) -> CrossedRatings:
     """The study in a long table with `COLUMNS`, one row per reading; other columns are ignored.
 
     `positive` is the truth that counts as positive (needed unless truth is 0/1, negative/positive, benign/malignant or
@@ -81,7 +81,7 @@ def reader_study(table: pd.DataFrame, *, positive: str = "", modalities: Sequenc
     _refuse_unbalanced(places, (wanted, readers, cases))
     cube = np.empty((len(wanted), len(readers), len(cases)))
     cube[tuple(places)] = ratings[kept]
-    return ReaderStudy(wanted, readers, cases, _one_truth_per_case(truth, places[2], cases), cube)
+    return CrossedRatings(wanted, readers, cases, _one_truth_per_case(truth, places[2], cases), cube)
 
 
 def _truth(texts: pd.Series, positive: str) -> np.ndarray:

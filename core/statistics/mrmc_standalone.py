@@ -16,7 +16,7 @@ import pandas as pd
 from core.records import Estimate, Refused
 from core.statistics.mrmc import contrast, mean_error, mean_over_readers, reader_estimate
 from core.statistics.mrmc_covariance import Covariance, FigureName, Figures, figures_of
-from core.statistics.mrmc_data import ReaderStudy, reader_study
+from core.statistics.mrmc_data import CrossedRatings, crossed_ratings
 from core.statistics.mrmc_records import GENERALISATIONS, Contrast, Generalisation
 
 MODEL, PANEL = "model", "readers"
@@ -43,7 +43,7 @@ class StandAloneResult:
 
 
 def against_readers(
-    study: ReaderStudy,
+    study: CrossedRatings,
     model: np.ndarray,
     figure: FigureName = "auc",
     covariance: Covariance = "jackknife",
@@ -67,12 +67,12 @@ def against_readers(
     both = np.concatenate([study.ratings, scores[None, None]], axis=1)  # (1, R + 1, N)
     names = (*study.readers, MODEL)
     found = figures_of(
-        ReaderStudy(study.modalities, names, study.cases, study.truth, both), figure, covariance, threshold
+        CrossedRatings(study.modalities, names, study.cases, study.truth, both), figure, covariance, threshold
     )
     return _result(found, study, threshold, covariance)
 
 
-def _result(found: Figures, study: ReaderStudy, threshold: float | None, covariance: Covariance) -> StandAloneResult:
+def _result(found: Figures, study: CrossedRatings, threshold: float | None, covariance: Covariance) -> StandAloneResult:
     r, label = len(study.readers), f"Obuchowski–Rockette of the differences, {found.method} covariance"
     values, errors = found.values[0], found.covariance[0, :, 0, :]  # (R + 1,), (R + 1, R + 1)
     less = np.hstack([-np.eye(r), np.ones((r, 1))])  # (R, R + 1): the model less each reader
@@ -103,13 +103,13 @@ def _result(found: Figures, study: ReaderStudy, threshold: float | None, covaria
     )  # fmt: skip
 
 
-def split_model(table: pd.DataFrame, model: str, *, positive: str = "") -> tuple[ReaderStudy, np.ndarray]:
+def split_model(table: pd.DataFrame, model: str, *, positive: str = "") -> tuple[CrossedRatings, np.ndarray]:
     """The readers' study and the model's scores (N,) from one long table in which `model` stands as one of the readers.
 
-    A table without the column `modality` is one modality. Raises `Refused` as `reader_study` does.
+    A table without the column `modality` is one modality. Raises `Refused` as `crossed_ratings` does.
     """
     rows = table if "modality" in table.columns else table.assign(modality="all readings")
-    study = reader_study(rows, positive=positive)
+    study = crossed_ratings(rows, positive=positive)
     if model not in study.readers:
         raise Refused(f"No reader is called '{model}'; there are {', '.join(study.readers[:8])}.")
     if len(study.modalities) != 1:
@@ -119,4 +119,4 @@ def split_model(table: pd.DataFrame, model: str, *, positive: str = "") -> tuple
     place = study.readers.index(model)
     others = tuple(name for name in study.readers if name != model)
     ratings = np.delete(study.ratings, place, axis=1)
-    return ReaderStudy(study.modalities, others, study.cases, study.truth, ratings), study.ratings[0, place]
+    return CrossedRatings(study.modalities, others, study.cases, study.truth, ratings), study.ratings[0, place]

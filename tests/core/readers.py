@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from core.statistics.mrmc_data import ReaderStudy, reader_study
+from core.statistics.mrmc_data import CrossedRatings, crossed_ratings
 from tests.core.reference import DATA
 
 
-def public_study(name: str) -> ReaderStudy:
+def public_study(name: str) -> CrossedRatings:
     """Van Dyke or Franken, beside the checkout."""
-    return reader_study(public_table(name))
+    return crossed_ratings(public_table(name))
 
 
 def public_table(name: str) -> pd.DataFrame:
@@ -20,7 +20,9 @@ def public_table(name: str) -> pd.DataFrame:
     return table.rename(columns={"treatment": "modality"})
 
 
-def made_study(t: int, r: int, n: int, *, seed: int = 0, levels: int | None = None, gain: float = 1.0) -> ReaderStudy:
+def made_study(
+    t: int, r: int, n: int, *, seed: int = 0, levels: int | None = None, gain: float = 1.0
+) -> CrossedRatings:
     """Ratings of n cases, every other one positive, with shared case difficulty; rounded to `levels` where given."""
     rng = np.random.default_rng(seed)
     truth = np.arange(n) % 2
@@ -28,10 +30,10 @@ def made_study(t: int, r: int, n: int, *, seed: int = 0, levels: int | None = No
     if levels:
         ratings = np.clip(np.round(ratings + levels / 2), 1, levels)
     names = (tuple(f"m{i}" for i in range(t)), tuple(f"r{i}" for i in range(r)), tuple(f"c{i}" for i in range(n)))
-    return ReaderStudy(*names, truth, ratings)
+    return CrossedRatings(*names, truth, ratings)
 
 
-def as_table(study: ReaderStudy) -> pd.DataFrame:
+def as_table(study: CrossedRatings) -> pd.DataFrame:
     """The study as a long table, one row per reading."""
     rows = [
         (reader, modality, case, int(study.truth[c]), float(study.ratings[t, r, c]))

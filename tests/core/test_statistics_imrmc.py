@@ -8,7 +8,7 @@ import pytest
 
 from core.records import Refused
 from core.statistics.imrmc import read_imrmc, write_imrmc
-from core.statistics.mrmc_data import reader_study
+from core.statistics.mrmc_data import crossed_ratings
 from tests.core.readers import as_table, made_study
 
 
@@ -16,7 +16,7 @@ def test_what_is_written_reads_back_the_same():
     """Names, truth and ratings to the last bit, in the same order."""
     table = as_table(made_study(2, 3, 10))
     pd.testing.assert_frame_equal(read_imrmc(write_imrmc(table)), table, check_dtype=False)
-    again = reader_study(read_imrmc(write_imrmc(table)))
+    again = crossed_ratings(read_imrmc(write_imrmc(table)))
     np.testing.assert_array_equal(again.ratings, made_study(2, 3, 10).ratings)
 
 

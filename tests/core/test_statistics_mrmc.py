@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from core.records import Refused
 from core.statistics.mrmc import analyse
 from core.statistics.mrmc_covariance import COVARIANCES, figures_of
-from core.statistics.mrmc_data import ReaderStudy, reader_study
+from core.statistics.mrmc_data import CrossedRatings, crossed_ratings
 from core.statistics.paired import paired_delong
 from core.statistics.proportions import wilson
 from tests.core.readers import as_table, made_study, public_study
@@ -174,7 +174,7 @@ def test_the_unbiased_covariance_has_the_right_mean():
     truth, aucs, estimates = np.array([1, 1, 0, 0]), [], []
     for a, b, c, d in draws:
         ratings = np.concatenate([positives[:, [a, b]], negatives[:, [c, d]]], axis=1)[None].astype(float)
-        found = figures_of(ReaderStudy(("m",), ("r", "s"), tuple("abcd"), truth, ratings), covariance="unbiased")
+        found = figures_of(CrossedRatings(("m",), ("r", "s"), tuple("abcd"), truth, ratings), covariance="unbiased")
         aucs.append(found.values[0])
         estimates.append(found.covariance[0, :, 0, :])
     np.testing.assert_allclose(np.mean(estimates, axis=0), np.cov(np.array(aucs).T, ddof=0), atol=1e-14)
@@ -183,7 +183,7 @@ def test_the_unbiased_covariance_has_the_right_mean():
 def test_covariance_of_shares_on_paper():
     """Hits 1, 1, 0, 1 and 1, 0, 0, 1: the sample covariance of the hits over the cases is (1/4)/(3)/... = 1/24."""
     ratings = np.array([[[9, 9, 1, 9, 0, 0], [9, 1, 1, 9, 0, 0]]], dtype=float)
-    study = ReaderStudy(("m",), ("r", "s"), tuple("abcdef"), np.array([1, 1, 1, 1, 0, 0]), ratings)
+    study = CrossedRatings(("m",), ("r", "s"), tuple("abcdef"), np.array([1, 1, 1, 1, 0, 0]), ratings)
     found = figures_of(study, "sensitivity", "unbiased", 5)
     assert found.values.tolist() == [[0.75, 0.5]]
     assert found.covariance[0, 0, 0, 1] == pytest.approx(np.cov([1, 1, 0, 1], [1, 0, 0, 1])[0, 1] / 4)
@@ -225,7 +225,7 @@ def test_one_modality_has_means_but_no_test():
 def test_perfect_readers_keep_intervals_or_say_why_not():
     """All AUCs 1: fixed readers have the limits of the case numbers, random readers are undefined; nothing is NaN."""
     truth = np.arange(20) % 2
-    study = ReaderStudy(("a", "b"), ("r", "s"), tuple(map(str, range(20))), truth, np.tile(truth * 1.0, (2, 2, 1)))
+    study = CrossedRatings(("a", "b"), ("r", "s"), tuple(map(str, range(20))), truth, np.tile(truth * 1.0, (2, 2, 1)))
     for covariance in COVARIANCES:
         result = analyse(study, covariance=covariance)
         fixed = result.analyses["cases"]
@@ -250,12 +250,12 @@ def test_a_long_table_becomes_the_study_whatever_the_order_of_its_rows():
     """Shuffled rows, text truth and an unused column."""
     study = made_study(2, 3, 12)
     table = as_table(study).sample(frac=1, random_state=1).assign(comment="x")
-    found = reader_study(table.replace({"truth": {0: "benign", 1: "malignant"}}), modalities=("m0", "m1"))
+    found = crossed_ratings(table.replace({"truth": {0: "benign", 1: "malignant"}}), modalities=("m0", "m1"))
     order = [[names.index(name) for name in given] for names, given in
              ((study.readers, found.readers), (study.cases, found.cases))]  # fmt: skip
     np.testing.assert_array_equal(found.ratings, study.ratings[:, order[0]][:, :, order[1]])
     np.testing.assert_array_equal(found.truth, study.truth[order[1]])
-    assert reader_study(table, positive="0").positives == study.negatives
+    assert crossed_ratings(table, positive="0").positives == study.negatives
 
 
 def spoiled(**changes):
@@ -283,7 +283,7 @@ def spoiled(**changes):
 def test_wrong_tables_are_refused_in_one_sentence(table, words):
     """Each says what is wrong."""
     with pytest.raises(Refused, match=words) as refusal:
-        reader_study(table)
+        crossed_ratings(table)
     assert str(refusal.value).endswith(".")
 
 
@@ -291,15 +291,15 @@ def test_other_refusals():
     """Unknown names, a missing threshold, classes of one case, wrong shapes."""
     table = as_table(made_study(2, 2, 6))
     with pytest.raises(Refused, match="no modality 'mri'"):
-        reader_study(table, modalities=("m0", "mri"))
+        crossed_ratings(table, modalities=("m0", "mri"))
     with pytest.raises(Refused, match="'cancer'; there are"):
-        reader_study(table, positive="cancer")
+        crossed_ratings(table, positive="cancer")
     with pytest.raises(Refused, match="threshold"):
         analyse(made_study(2, 2, 6), "sensitivity")
     with pytest.raises(Refused, match="two positive"):
         analyse(made_study(2, 2, 3))
     with pytest.raises(ValueError, match="finite"):
-        ReaderStudy(("m",), ("r",), ("c",), np.array([1]), np.full((1, 1, 1), np.nan))
+        CrossedRatings(("m",), ("r",), ("c",), np.array([1]), np.full((1, 1, 1), np.nan))
     many = as_table(made_study(1, 1, 4000)).assign(reader=[f"r{i}" for i in range(4000)])
     with pytest.raises(Refused, match="not fully crossed"):
-        reader_study(many)
+        crossed_ratings(many)
