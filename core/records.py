@@ -9,47 +9,14 @@ from typing import Any, Literal
 
 import numpy as np
 
+from core.window import VoiFunction as VoiFunction  # part of what every room imports from here
+from core.window import Window as Window
+from core.window import full_range_window as full_range_window
+
 Laterality = Literal["L", "R", ""]
 Phase = Literal["unaided", "aided"]
 ModelStatus = Literal["candidate", "active", "withdrawn"]
-VoiFunction = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
-
-_VOI_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 BIRADS = ("0", "1", "2", "3", "4A", "4B", "4C", "5", "6")  # assessment categories, by their codes
-
-
-@dataclass(frozen=True)
-class Window:
-    """Grey levels chosen for display, in the units of `Image.pixels` (not rescaled units).
-
-    `function` is the DICOM VOI LUT function (PS3.3 C.11.2.1.2–3).
-    """
-
-    center: float
-    width: float
-    function: VoiFunction = "LINEAR"
-
-    def __post_init__(self) -> None:
-        if self.function not in _VOI_FUNCTIONS:
-            raise ValueError(f"window function must be one of {_VOI_FUNCTIONS}, not {self.function!r}")
-        if not (np.isfinite(self.center) and np.isfinite(self.width)) or self.width <= 0:
-            raise ValueError(f"window needs a finite centre and a positive width, not {self.center}/{self.width}")
-
-    def apply(self, values: np.ndarray) -> np.ndarray:
-        """Display brightness in [0, 1] (float32, same shape as `values`); 0 is black.
-
-        LINEAR with width 1 is a step, as PS3.3 C.11.2.1.2.1 defines it.
-        """
-        x = np.asarray(values, dtype=np.float32)
-        if self.function == "SIGMOID":
-            return (1.0 / (1.0 + np.exp(-4.0 * (x - self.center) / self.width))).astype(np.float32)
-        if self.function == "LINEAR_EXACT":
-            y = (x - self.center) / self.width + 0.5
-        elif self.width == 1:
-            y = (x > self.center - 0.5).astype(np.float32)
-        else:
-            y = (x - (self.center - 0.5)) / (self.width - 1.0) + 0.5
-        return np.clip(y, 0.0, 1.0).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -59,6 +26,11 @@ class Image:
     Intensity contract: `pixels` is uint8 or uint16 of shape (H, W), larger is brighter (MONOCHROME1 is inverted when
     read), or uint8 RGB of shape (H, W, 3). `window` says how grey values are displayed; colour images have none.
     `slope` and `intercept` turn a pixel into the modality's own unit: value = pixel * slope + intercept.
+    `windows` are those that the file offers to choose from, `window` is the first of them; empty where it states none.
+
+    Where the picture stands: `frame` in its file; `series` counts the acquisitions of the study from 0; within one, `phase`
+    counts repeated passes over the same places (dynamic MR) and `slice` the places along the slice normal, both from 0, or
+    None where the file does not say. `frame_time_ms` is how long a film shows it.
     """
 
     pixels: np.ndarray
@@ -69,6 +41,11 @@ class Image:
     spacing_mm: tuple[float, float] | None = None  # (row spacing, column spacing)
     slope: float = 1.0
     intercept: float = 0.0
+    windows: tuple[Window, ...] = ()
+    series: int = 0
+    phase: int | None = None
+    slice: int | None = None
+    frame_time_ms: float | None = None
 
     def __post_init__(self) -> None:
         p = self.pixels
@@ -92,12 +69,6 @@ class Image:
         digest = hashlib.sha256(f"{self.pixels.dtype.str}{self.pixels.shape}".encode())
         digest.update(np.ascontiguousarray(self.pixels))
         return digest.hexdigest()
-
-
-def full_range_window(pixels: np.ndarray) -> Window:
-    """The window that shows every stored level: 0 is black, the dtype's maximum is white."""
-    top = float(np.iinfo(pixels.dtype).max)
-    return Window(center=top / 2, width=top, function="LINEAR_EXACT")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ Nothing here knows a model's result: neither order nor filter of the worklist ca
 
 from __future__ import annotations
 
+import base64
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
@@ -42,6 +44,11 @@ class ImageSummary:
     spacing_mm: tuple[float, float] | None
     slope: float
     intercept: float
+    windows: tuple[Window, ...] = ()
+    series: int = 0
+    phase: int | None = None
+    slice: int | None = None
+    frame_time_ms: float | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -182,6 +189,11 @@ def load_image(summary: ImageSummary) -> Image:
         spacing_mm=summary.spacing_mm,
         slope=summary.slope,
         intercept=summary.intercept,
+        windows=summary.windows,
+        series=summary.series,
+        phase=summary.phase,
+        slice=summary.slice,
+        frame_time_ms=summary.frame_time_ms,
     )
 
 
@@ -310,21 +322,37 @@ def _image_row(study_id: str, position: int, image: Image, pixel_hash: str) -> I
         width=width,
         colour=image.is_colour,
         bits=8 * image.pixels.dtype.itemsize,
-        window=None if image.window is None else asdict(image.window),
+        window=None if image.window is None else _packed(image.window),
         laterality=image.laterality,
         view=image.view,
         frame=image.frame,
         spacing_mm=None if image.spacing_mm is None else list(image.spacing_mm),
         slope=image.slope,
         intercept=image.intercept,
+        windows=[_packed(window) for window in image.windows],
+        series=image.series,
+        phase=image.phase,
+        slice=image.slice,
+        frame_time_ms=image.frame_time_ms,
     )
 
 
 def _image_summary(row: ImageRow) -> ImageSummary:
     return ImageSummary(
         row.pixel_hash, row.height, row.width, row.colour, row.bits,
-        None if row.window is None else Window(**row.window),
+        None if row.window is None else _unpacked(row.window),
         row.laterality, row.view, row.frame,
         None if row.spacing_mm is None else (row.spacing_mm[0], row.spacing_mm[1]),
-        row.slope, row.intercept,
+        row.slope, row.intercept, tuple(_unpacked(window) for window in row.windows),
+        row.series, row.phase, row.slice, row.frame_time_ms,
     )  # fmt: skip
+
+
+def _packed(window: Window) -> dict[str, Any]:
+    """A window as JSON; a table is packed, since thousands of its numbers would make a long row."""
+    return asdict(window) | {"table": base64.b64encode(zlib.compress(window.table)).decode() if window.table else ""}
+
+
+def _unpacked(values: Mapping[str, Any]) -> Window:
+    table = values.get("table", "")
+    return Window(**{**values, "table": zlib.decompress(base64.b64decode(table)) if table else b""})

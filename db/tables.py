@@ -70,6 +70,11 @@ class ImageRow(Base):
     spacing_mm: Mapped[list[Any] | None]
     slope: Mapped[float]
     intercept: Mapped[float]
+    windows: Mapped[list[Any]]
+    series: Mapped[int]
+    phase: Mapped[int | None]
+    slice: Mapped[int | None]
+    frame_time_ms: Mapped[float | None]
 
 
 class HoldRow(Base):

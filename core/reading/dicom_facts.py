@@ -29,8 +29,8 @@ _VIEWS = {
 
 FACT_KEYWORDS = (
     "Modality", "Manufacturer", "BodyPartExamined", "ViewPosition", "ViewCodeSequence", "ImageLaterality", "Laterality",
-    "PresentationIntentType", "FrameTime", "PatientAge", "PatientSex", "BurnedInAnnotation",
-    "RecognizableVisualFeatures", *_SPACINGS, *_GROUPS,
+    "PresentationIntentType", "FrameTime", "FrameTimeVector", "CineRate", "RecommendedDisplayFrameRate",
+    "PatientAge", "PatientSex", "BurnedInAnnotation", "RecognizableVisualFeatures", *_SPACINGS, *_GROUPS,
 )  # fmt: skip
 
 
@@ -89,6 +89,18 @@ def laterality(dataset: Dataset, frame: int = 0) -> Laterality:
     return side if side in ("L", "R") else ""  # type: ignore[return-value]
 
 
+def frame_time_ms(dataset: Dataset, frame: int = 0) -> float | None:
+    """How long a film shows that frame, in ms: till the next of its time vector, its frame time, or its rate; else None."""
+    try:
+        vector = [float(step) for step in dataset.get("FrameTimeVector") or ()]  # from the frame before to each frame
+    except Exception:  # a damaged element
+        vector = []
+    steps = [vector[frame + 1] if frame + 1 < len(vector) else 0.0, number(dataset, "FrameTime", 0.0)]
+    rates = [number(dataset, keyword, 0.0) for keyword in ("CineRate", "RecommendedDisplayFrameRate")]
+    steps += [1000 / rate for rate in rates if rate > 0]
+    return next((step for step in steps if 0 < step < 60_000), None)
+
+
 def view(dataset: Dataset) -> str:
     """The view position (CC, MLO, …), from its element or its code; empty where neither is stated."""
     if position := text(dataset, "ViewPosition"):
@@ -115,7 +127,7 @@ def facts_of(dataset: Dataset) -> dict[str, Any]:
         "presentation_intent": text(dataset, "PresentationIntentType"),
         "view_position": view(dataset),
         "spacing_mm": list(spacing) if spacing else None,
-        "frame_time_ms": number(dataset, "FrameTime", 0.0) or None,
+        "frame_time_ms": frame_time_ms(dataset),
         "patient_age": age if _AGE.fullmatch(age) else "",
         "patient_sex": sex if sex in ("F", "M", "O") else "",
     }

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
-from pydicom.multival import MultiValue
 from pydicom.pixels import get_decoder
 from pydicom.pixels.processing import apply_color_lut
 
 from core.reading import limits, pydicom_plugin
 from core.reading.codestream import check_frame
-from core.reading.dicom_facts import first, group, laterality, number, spacing_mm, text, view
-from core.reading.grey import GreyScale, ValueWindow, grey_image
+from core.reading.dicom_facts import first, frame_time_ms, laterality, spacing_mm, view
+from core.reading.dicom_grey import GREY_KEYWORDS, grey_scale, padding_mask
+from core.reading.grey import grey_image, shown_alike
 from core.records import Image, StudyRejected
 
 pydicom_plugin.register()
@@ -30,11 +30,11 @@ _PALETTE = tuple(
 )
 PIXEL_KEYWORDS = (
     "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns",
-    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit",
-    "RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth", "VOILUTFunction", "ModalityLUTSequence",
-    "PixelPresentation", "ExtendedOffsetTable", "ExtendedOffsetTableLengths", *_PALETTE, *PIXELS,
+    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPresentation",
+    "ExtendedOffsetTable", "ExtendedOffsetTableLengths", *GREY_KEYWORDS, *_PALETTE, *PIXELS,
 )  # fmt: skip
 
+_Span = tuple[float, float] | None
 _HINT = "Export it again, uncompressed if possible."
 
 
@@ -63,10 +63,14 @@ def decode_images(dataset: Dataset) -> tuple[Image, ...]:
     """Every frame of a data set as an `Image`; raises `StudyRejected` before decoding what exceeds or contradicts."""
     layout = _layout(dataset)
     frames = _decoded(dataset, layout)
-    images = tuple(_image(dataset, layout, frame, index) for index, frame in enumerate(frames))
+    span = None
+    if layout.frames > 1 and layout.bits_allocated > 16:
+        frames = list(frames)  # all are needed for the scale that they share
+        span = (min(frame.min() for frame in frames), max(frame.max() for frame in frames))
+    images = tuple(_image(dataset, layout, frame, index, span) for index, frame in enumerate(frames))
     if len(images) != layout.frames:
         raise StudyRejected(f"The DICOM file announces {layout.frames} frames but holds {len(images)}.", _HINT)
-    return images
+    return shown_alike(images)
 
 
 def _layout(dataset: Dataset) -> _Layout:
@@ -112,6 +116,7 @@ def _whole(dataset: Dataset, keyword: str, default: int | None = None) -> int:
 def _decoded(dataset: Dataset, layout: _Layout) -> Iterator[np.ndarray]:
     """Frames as pydicom decodes them, colours as RGB; each has the announced shape."""
     syntax = dataset.file_meta.TransferSyntaxUID
+    dataset, shift = _with_low_bits(dataset, layout)
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError:
@@ -129,11 +134,22 @@ def _decoded(dataset: Dataset, layout: _Layout) -> Iterator[np.ndarray]:
         for frame in frames:
             if frame.shape != layout.shape:
                 raise StudyRejected(f"A decoded frame is {frame.shape}, the header announces {layout.shape}.", _HINT)
-            yield frame
+            yield frame >> shift if shift else frame
     except RuntimeError as error:  # pydicom's sum of what its decoders said
         raise StudyRejected(
             "The DICOM file's compressed pixels are damaged and could not be decoded.", _HINT
         ) from error
+
+
+def _with_low_bits(dataset: Dataset, layout: _Layout) -> tuple[Dataset, int]:
+    """The data set as pydicom decodes it whole, and how far its values then stand above the lowest bit (PS3.5 8.1.1)."""
+    stored = _whole(dataset, "BitsStored", layout.bits_allocated)
+    high = _whole(dataset, "HighBit", stored - 1)
+    if "PixelData" not in dataset or not stored <= high < layout.bits_allocated:
+        return dataset, 0
+    whole = copy.copy(dataset)
+    whole.BitsStored = high + 1
+    return whole, high + 1 - stored
 
 
 def _check_encapsulated(dataset: Dataset, layout: _Layout) -> None:
@@ -171,20 +187,21 @@ def _check_native(dataset: Dataset, layout: _Layout) -> None:
         )
 
 
-def _image(dataset: Dataset, layout: _Layout, frame: np.ndarray, index: int) -> Image:
+def _image(dataset: Dataset, layout: _Layout, frame: np.ndarray, index: int, span: _Span) -> Image:
     if layout.photometric == "PALETTE COLOR":
         image = Image(pixels=_palette_colours(dataset, frame))
     elif layout.samples == 3:
         image = Image(pixels=_eight_bits(frame, _whole(dataset, "BitsStored", layout.bits_allocated)))
     else:
-        values, scale = _grey_scale(dataset, layout, frame, index)
-        image = grey_image(values, scale)
+        values, scale = grey_scale(dataset, frame, index)
+        image = grey_image(values, replace(scale, span=span), padding_mask(dataset, frame))
     return replace(
         image,
         laterality=laterality(dataset, index),
         view=view(dataset),
         frame=index,
         spacing_mm=spacing_mm(dataset, index),
+        frame_time_ms=frame_time_ms(dataset, index) if layout.frames > 1 else None,
     )
 
 
@@ -198,70 +215,9 @@ def _eight_bits(frame: np.ndarray, bits_stored: int) -> np.ndarray:
 def _palette_colours(dataset: Dataset, frame: np.ndarray) -> np.ndarray:
     """Palette indices (H, W) as RGB uint8 (H, W, 3); indices beyond the table take its last colour (PS3.3 C.7.6.3.1.5)."""
     entries, lowest, depth = (int(value) for value in dataset.RedPaletteColorLookupTableDescriptor)
-    last = lowest + (entries or 65536) - 1
-    colours = apply_color_lut(np.clip(frame.astype(np.int32), lowest, last), dataset)[..., :3]
+    entries = entries or 65536
+    lowest -= 65536 if frame.dtype.kind == "i" and lowest >= 32768 else 0
+    colours = apply_color_lut(np.arange(lowest, lowest + entries).reshape(1, -1), dataset)[0, :, :3]
     if depth > 8 and colours.max() > 255:  # some writers announce 16 bits and fill 8
         colours = colours >> 8
-    return colours.astype(np.uint8)
-
-
-def _grey_scale(dataset: Dataset, layout: _Layout, frame: np.ndarray, index: int) -> tuple[np.ndarray, GreyScale]:
-    """Values with the scale that they are on: stored values, or the outputs of a modality look-up table."""
-    owner = group(dataset, "PixelValueTransformationSequence", index)
-    slope, intercept = _rescale(owner, "RescaleSlope", 1.0), _rescale(owner, "RescaleIntercept", 0.0)
-    if slope == 0:
-        raise StudyRejected("The DICOM header's RescaleSlope is 0.", "Export the file again.")
-    scale = GreyScale(
-        bits_stored=_whole(dataset, "BitsStored", layout.bits_allocated),
-        slope=slope,
-        intercept=intercept,
-        low_is_bright=layout.photometric == "MONOCHROME1",
-        window=_window(group(dataset, "FrameVOILUTSequence", index), is_float=frame.dtype.kind == "f"),
-        padding=_padding(dataset),
-    )
-    if tables := dataset.get("ModalityLUTSequence"):
-        values, bits = _through_table(frame, tables[0])
-        return values, replace(scale, bits_stored=bits, slope=1.0, intercept=0.0, padding=None)
-    return frame, scale
-
-
-def _rescale(owner: Dataset, keyword: str, default: float) -> float:
-    if first(owner.get(keyword)) is None:
-        return default
-    value = number(owner, keyword, float("nan"))
-    if np.isnan(value):
-        raise StudyRejected(f"The DICOM header's {keyword} is not a number.", "Export the file again.")
-    return value
-
-
-def _window(owner: Dataset, *, is_float: bool) -> ValueWindow | None:
-    """The first window that a header states; None where there is none or it cannot be read."""
-    center, width = number(owner, "WindowCenter", float("nan")), number(owner, "WindowWidth", 0.0)
-    if np.isnan(center) or width <= 0:
-        return None
-    stated = text(owner, "VOILUTFunction")
-    if stated == "SIGMOID":
-        return ValueWindow(center, width, "SIGMOID")
-    exact = stated == "LINEAR_EXACT" or is_float  # LINEAR's half levels mean nothing to fractions
-    return ValueWindow(center, width, "LINEAR_EXACT" if exact else "LINEAR")
-
-
-def _padding(dataset: Dataset) -> tuple[float, float] | None:
-    """The closed range of stored values that pad the picture (PS3.3 C.7.5.1.1.2)."""
-    value = number(dataset, "PixelPaddingValue", float("nan"))
-    if np.isnan(value):
-        return None
-    limit = number(dataset, "PixelPaddingRangeLimit", value)
-    return min(value, limit), max(value, limit)
-
-
-def _through_table(frame: np.ndarray, item: Dataset) -> tuple[np.ndarray, int]:
-    """Stored values through a modality look-up table (PS3.3 C.11.1.1): uint16 (H, W) and the bits of its entries."""
-    entries, lowest, bits = (int(value) for value in item.LUTDescriptor)
-    data: Any = item.LUTData
-    is_list = isinstance(data, MultiValue | list)
-    table = np.array(data, dtype=np.uint16) if is_list else np.frombuffer(data, dtype="<u2")
-    if table.size < (entries or 65536):
-        raise StudyRejected("The DICOM file's modality look-up table is shorter than it says.", "Export it again.")
-    position = np.clip(frame.astype(np.int64) - lowest, 0, (entries or 65536) - 1)
-    return table[position], bits
+    return colours.astype(np.uint8)[np.clip(frame.astype(np.int32) - lowest, 0, entries - 1)]

@@ -42,4 +42,6 @@ def _frame(image: ImageSummary, keep: bool) -> Frame:
         slope=image.slope,
         intercept=image.intercept,
         spacing_mm=image.spacing_mm,
+        windows=image.windows,
+        time_ms=image.frame_time_ms,
     )

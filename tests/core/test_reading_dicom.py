@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Iterable
 
 import imagecodecs
 import numpy as np
@@ -138,6 +139,132 @@ def test_padding_is_left_out_of_the_window() -> None:
     image = image_of(make_dicom(values, PixelPaddingValue=-2000))
     low, high = (image.window.center + sign * image.window.width / 2 for sign in (-1, 1))
     assert (low + image.intercept, high + image.intercept) == (10, 30)
+
+
+def lookup(lowest: int, bits: int, entries: Iterable[int]) -> Dataset:
+    """One look-up table."""
+    data = np.array([*entries], dtype="<u2")
+    return item(LUTDescriptor=[len(data), lowest, bits], LUTData=data.tobytes())
+
+
+def test_padding_range_is_left_out_of_the_window() -> None:
+    """All values from the padding value to its limit are left out, in either order, also under a modality table."""
+    values = np.array([[0, 1, 2], [10, 20, 30]], dtype=np.uint16)
+    image = image_of(make_dicom(values, PixelPaddingValue=2, PixelPaddingRangeLimit=0))
+    assert image.window == Window(20.0, 20.0, "LINEAR_EXACT")
+    table = lookup(0, 16, range(100, 131))
+    image = image_of(
+        make_dicom(values, PixelPaddingValue=0, PixelPaddingRangeLimit=2, ModalityLUTSequence=Sequence([table]))
+    )
+    assert image.window == Window(120.0, 20.0, "LINEAR_EXACT")
+
+
+def test_all_windows_and_tables_can_be_chosen() -> None:
+    """Tables come first, then windows, each with its name where that consists of known words; unusable ones are left out."""
+    table = lookup(2, 8, [0, 51, 102, 255])
+    table.LUTExplanation = "Harder"
+    broken = lookup(0, 8, [1, 2])
+    broken.LUTDescriptor = [400, 0, 8]
+    image = image_of(
+        make_dicom(
+            RAMP,
+            VOILUTSequence=Sequence([table, broken]),
+            WindowCenter=[5, 6, 7],
+            WindowWidth=[10, 0, 4],
+            WindowCenterWidthExplanation=["NORMAL", "x", "Smith John"],
+        )
+    )
+    levels = np.array([0, 51 * 257, 102 * 257, 65535], "<u2").tobytes()
+    lut = Window(3.5, 4.0, "TABLE", "HARDER", levels)
+    assert image.windows == (lut, Window(5.0, 10.0, "LINEAR", "NORMAL"), Window(7.0, 4.0, "LINEAR"))
+    assert image.window == lut
+    shown = display_values(image).reshape(-1)[:7]
+    assert shown == pytest.approx([0, 0, 0, 0.2, 0.4, 1, 1], abs=1e-6)
+
+
+def test_table_is_mirrored_with_inverted_pixels() -> None:
+    """MONOCHROME1 inverts after the table: what it makes white is shown black."""
+    table = lookup(0, 8, [0, 51, 102, 255])
+    image = image_of(
+        make_dicom(RAMP, PhotometricInterpretation="MONOCHROME1", BitsStored=4, VOILUTSequence=Sequence([table]))
+    )
+    assert display_values(image).reshape(-1)[:5] == pytest.approx([1, 0.8, 0.6, 0, 0], abs=1e-6)
+
+
+def test_table_below_zero_is_found_under_an_unsigned_type() -> None:
+    """A first value of 64512 means -1024 where rescaled values can be negative."""
+    table = lookup(64512, 8, [0, 255])
+    image = image_of(make_dicom(RAMP, RescaleSlope=1, RescaleIntercept=-1024, VOILUTSequence=Sequence([table])))
+    assert display_values(image).reshape(-1)[:3].tolist() == [0, 1, 1]
+
+
+def test_step_window_keeps_its_edge_when_inverted() -> None:
+    """Width 1: the level at centre - 0.5 is below the step, so black in MONOCHROME2 and white in MONOCHROME1."""
+    for photometric, expected in (("MONOCHROME2", [0, 0, 1]), ("MONOCHROME1", [1, 1, 0])):
+        image = image_of(
+            make_dicom(RAMP, WindowCenter=1.5, WindowWidth=1, BitsStored=8, PhotometricInterpretation=photometric)
+        )
+        assert display_values(image)[0, :3].tolist() == expected
+
+
+def test_values_above_the_lowest_bit_are_shifted_down() -> None:
+    """High bit 15 with 12 bits stored: the lowest four bits are no part of the value."""
+    image = image_of(make_dicom((RAMP << 4) + 7, BitsStored=12, HighBit=15))
+    assert image.pixels.tolist() == RAMP.tolist()
+    signed = (RAMP.astype(np.int16) - 6) << 4
+    image = image_of(make_dicom(signed, BitsStored=12, HighBit=15, PhotometricInterpretation="MONOCHROME1"))
+    assert modality_values(image).tolist() == (RAMP.astype(int) - 6).tolist()
+    assert image.slope == -1
+
+
+def test_bits_beyond_the_value_are_no_part_of_it() -> None:
+    """Old files keep overlays in the unused high bits."""
+    assert image_of(make_dicom(RAMP | 0x8000, BitsStored=12)).pixels.tolist() == RAMP.tolist()
+
+
+def test_frames_of_a_film_share_their_range() -> None:
+    """Without a stated window all frames are shown on one scale; floats also share their steps."""
+    frames = np.stack([RAMP, RAMP + 100])
+    images = study_of(make_dicom(frames, NumberOfFrames=2)).images
+    assert {image.window for image in images} == {Window(55.5, 111.0, "LINEAR_EXACT")}
+    floats = (frames / 4).astype(np.float32)
+    images = study_of(make_dicom(frames, NumberOfFrames=2, **float_elements(floats))).images
+    assert len({(image.slope, image.intercept, image.window) for image in images}) == 1
+    assert modality_values(images[1]) == pytest.approx(floats[1], abs=1e-3)
+
+
+def float_elements(values: np.ndarray) -> dict[str, object]:
+    """What turns an integer file into one of float pixels."""
+    wide = values.dtype.itemsize == 8
+    return {
+        "PixelData": None,
+        "DoubleFloatPixelData" if wide else "FloatPixelData": values.tobytes(),
+        "BitsAllocated": 8 * values.dtype.itemsize,
+    }
+
+
+def test_double_float_pixels_are_read() -> None:
+    """64-bit floats keep their unit."""
+    values = np.array([[-1.5, 0.0], [0.25, 2.5]])
+    assert modality_values(image_of(make_dicom(values, **float_elements(values)))) == pytest.approx(values, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("elements", "expected"),
+    [
+        ({"FrameTime": 40}, [40, 40]),
+        ({"FrameTimeVector": [0, 25], "FrameTime": 40}, [25, 40]),
+        ({"CineRate": 20}, [50, 50]),
+        ({"RecommendedDisplayFrameRate": 10}, [100, 100]),
+        ({"FrameTime": 0}, [None, None]),
+        ({}, [None, None]),
+    ],
+)
+def test_films_know_how_long_a_frame_is_shown(elements: dict[str, object], expected: list[float | None]) -> None:
+    """From the time vector, the frame time, or a rate; a still picture has none."""
+    images = study_of(make_dicom(np.stack([RAMP, RAMP]), NumberOfFrames=2, **elements)).images
+    assert [image.frame_time_ms for image in images] == expected
+    assert image_of(make_dicom(RAMP, FrameTime=40)).frame_time_ms is None
 
 
 def test_constant_picture_has_a_window() -> None:

@@ -22,6 +22,11 @@ WINDOW = Window(5, 10)
         (Window(100, 40, "SIGMOID"), {100: 0.5, 110: 1 / (1 + np.exp(-1)), 60: 1 / (1 + np.exp(4))}),
         # LINEAR with width 1 is a step.
         (Window(10, 1), {9: 0.0, 10: 1.0}),
+        # A table of three entries for 9, 10 and 11: its ends hold beyond it (C.11.2.1.1).
+        (
+            Window(10, 3, "TABLE", table=np.array([0, 65535, 13107], "<u2").tobytes()),
+            {0: 0, 9: 0, 10: 1, 11: 0.2, 99: 0.2},
+        ),
     ],
 )
 def test_windows_follow_the_dicom_standard(window, expected):
@@ -35,6 +40,13 @@ def test_a_window_without_width_or_place_is_refused(center, width):
     """Width must be positive and both finite."""
     with pytest.raises(ValueError, match="finite centre and a positive width"):
         Window(center, width)
+
+
+@pytest.mark.parametrize(("function", "table"), [("TABLE", b""), ("TABLE", b"abc"), ("LINEAR", b"ab"), ("CUBIC", b"")])
+def test_a_table_belongs_to_its_function_only(function, table):
+    """A table window without whole 16-bit entries, another with one, or an unknown function is refused."""
+    with pytest.raises(ValueError, match=r"table of 16-bit entries|window function must be"):
+        Window(1, 2, function, table=table)
 
 
 def test_full_range_shows_every_level():

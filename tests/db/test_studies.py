@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from core.records import Study, study_id
+from core.records import Study, Window, study_id
 from db import engine, studies
 from db.engine import StoreError
 from db.pixels import pixel_path
@@ -13,8 +13,13 @@ from tests.db import make
 
 
 def full_study() -> Study:
-    """Two grey images and a colour one, every field filled."""
-    images = (make.grey(1), make.grey(2), make.colour())
+    """Two grey images and a colour one, every field filled; the second has a look-up table and a window to choose from."""
+    table = Window(7.5, 8.0, "TABLE", "NORMAL", np.arange(0, 65536, 8192, dtype="<u2").tobytes())
+    choices = (table, Window(4, 8, "SIGMOID", "SOFT"))
+    placed = dataclasses.replace(
+        make.grey(2), window=table, windows=choices, series=1, phase=2, slice=3, frame_time_ms=33.5
+    )
+    images = (make.grey(1), placed, make.colour())
     return Study(
         id=study_id(images, "p1"),
         name="Ünïcode ' study",

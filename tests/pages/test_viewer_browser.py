@@ -53,7 +53,7 @@ SCRIPT = """
 import json, time
 import numpy as np
 import streamlit as st
-from core.records import Heatmap
+from core.records import Heatmap, Window
 from pages.ui.viewer import Frame, received_regions, study_viewer, viewer_heatmap
 
 st.set_page_config(layout="wide")
@@ -71,6 +71,8 @@ def heat(values, signed=False):
     made = Heatmap(values, "Grad-CAM", "malignant", "features.7", "v1", "hash", signed)
     return viewer_heatmap(made, 0, (-1, 1) if signed else (0, 1))
 
+# Three levels for 0-29999, 30000-39999 and so on: entries of 10000 stored values each.
+STEPS = Window(30000, 60000, "TABLE", "HARDER", np.array([0, 0, 0, 13107, 39321, 65535], "<u2").tobytes())
 corner, both = np.zeros((8, 8)), np.zeros((8, 8))
 corner[0, 7] = both[0, 7] = 1
 both[7, 0] = -1
@@ -79,6 +81,8 @@ CASES = {
     "grey": ([grey()], None),
     "sigmoid": ([grey(function="SIGMOID", window_width=16000)], None),
     "exact": ([grey(function="LINEAR_EXACT", window_width=20000)], None),
+    "choice": ([grey(windows=(Window(24000, 20001, "LINEAR", "NORMAL"), STEPS, Window(24000, 33)))], None),
+    "film": ([grey(time_ms=20), grey("second", time_ms=400)], None),
     "narrow": ([grey(window_center=24000.5, window_width=33)], None),
     "frames": ([grey(), grey("second", laterality="L", view="CC")], None),
     "colour": ([Frame(url="px/colours", width=20, height=10, colour=True, bits=8)], None),
@@ -315,6 +319,53 @@ def test_window_functions_follow_the_standard(screen, case, window):
     screen.open(case)
     for row, column in [(0, 0), (18, 5), (23, 27), (23, 28), (23, 29), (27, 22), (40, 1), (47, 63)]:
         assert screen.pixel(row, column) == [grey(16 * (64 * row + column), *window)] * 3
+
+
+def test_windows_of_the_file_can_be_chosen(screen):
+    """V goes round the file's windows, the select names them, a look-up table draws its own levels, F goes back."""
+    screen.open("choice")
+    select = screen.page.get_by_label("Window of the file")
+    assert select.locator("option").all_text_contents() == ["Normal", "Harder", "Window 3"]
+    assert screen.pixel(28, 20)[0] == 191
+    screen.press("v")
+    screen.wait_data("ww", "60000")
+    # Values 14336, 28992, 30016, 40000 and 49152 fall into entries 1, 2, 3, 4 and 4.
+    places = [(14, 0), (28, 20), (29, 20), (39, 4), (47, 63)]
+    assert [screen.pixel(*at)[0] for at in places] == [0, 0, 51, 153, 153]
+    select.select_option("Window 3")
+    screen.wait_data("ww", "33")
+    screen.press("v")
+    screen.wait_data("ww", "20001")
+    screen.press("v", "f")
+    screen.wait_data("ww", "20001")
+
+
+def test_select_of_windows_is_absent_where_there_is_no_choice(screen):
+    """One window is no choice."""
+    screen.open("grey")
+    assert screen.page.get_by_label("Window of the file").is_hidden()
+
+
+def test_film_keeps_its_own_time(screen):
+    """Every frame is shown as long as its file says: 20 ms the first, 400 ms the second."""
+    screen.open("film")
+    watch = """canvas => new Promise(done => {
+      const seen = [];
+      const watcher = new MutationObserver(() => {
+        const last = seen[seen.length - 1];
+        if (last?.frame !== canvas.dataset.frame) seen.push({ frame: canvas.dataset.frame, at: performance.now() });
+        if (seen.length === 6) { watcher.disconnect(); done(seen); }
+      });
+      watcher.observe(canvas, { attributes: true, attributeFilter: ["data-frame"] });
+    })"""
+    screen.press("k")
+    seen = screen.page.locator("canvas").first.evaluate(watch)
+    screen.press("k")
+    lengths = {"0": [], "1": []}
+    for one, after in itertools.pairwise(seen):
+        lengths[one["frame"]].append(after["at"] - one["at"])
+    assert 380 <= min(lengths["1"])
+    assert max(lengths["0"][:1] + lengths["0"][1:]) < 380
 
 
 def test_array_corners_land_in_the_corners_and_invert_turns_grey_over(screen):

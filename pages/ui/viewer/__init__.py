@@ -11,14 +11,15 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import streamlit as st
 
-from core.records import Heatmap, Image, VoiFunction
+from core.records import Heatmap, Image, VoiFunction, Window
+from core.window import WHITE
 
 MAX_GRID = 256  # cells along a heatmap's longer side that travel to the browser
 MAX_REGIONS = 100  # per case: more is no reading but a fault
@@ -55,7 +56,8 @@ class Frame:
     `url` answers with the raw pixels, row by row: uint8 (`bits` 8), little-endian uint16 (`bits` 16), or RGB bytes (`colour`);
     it should stay the same from rerun to rerun, since the browser keeps pixels by it. The window is in stored values;
     `slope` and `intercept` turn those into the modality's unit for display. `spacing_mm` is (row, column).
-    `marks` are texts for the left and right edge ("R", "L"), empty unless the image's orientation is known.
+    `windows` are those that the file offers, to choose from; the first is the frame's own. `time_ms` is how long a film
+    shows the frame. `marks` are texts for the left and right edge ("R", "L"), empty unless the image's orientation is known.
     """
 
     url: str
@@ -73,6 +75,8 @@ class Frame:
     spacing_mm: tuple[float, float] | None = None
     label: str = ""
     marks: tuple[str, str] = ("", "")
+    windows: tuple[Window, ...] = ()
+    time_ms: float | None = None
 
     @classmethod
     def of(cls, image: Image, url: str, label: str = "") -> Frame:
@@ -97,6 +101,8 @@ class Frame:
             intercept=image.intercept,
             spacing_mm=image.spacing_mm,
             label=label,
+            windows=image.windows,
+            time_ms=image.frame_time_ms,
             **window,
         )
 
@@ -199,9 +205,11 @@ def study_viewer(
     if not frames:
         raise ValueError("the viewer needs at least one frame")
     heatmaps = [] if heatmap is None else [heatmap] if isinstance(heatmap, Mapping) else list(heatmap)
+    tables: dict[bytes, int] = {}  # a table that many frames share travels once
     data = {
         "view_key": view_key,
-        "frames": [asdict(frame) for frame in frames],
+        "frames": [_frame_data(frame, tables) for frame in frames],
+        "tables": [_eight_bits(table) for table in tables],
         "heatmaps": heatmaps,
         "heatmap_on": heatmap_on,
         "regions": list(regions),
@@ -217,6 +225,27 @@ def study_viewer(
         on_regions_change=on_regions_change or _ignore,
         on_point_change=on_point_change or _ignore,
     )
+
+
+def _frame_data(frame: Frame, tables: dict[bytes, int]) -> dict[str, Any]:
+    """A frame as JSON; look-up tables are put into `tables`, and a window has its table's number there, or -1."""
+    windows = [
+        {
+            "center": window.center,
+            "width": window.width,
+            "kind": window.function,
+            "name": window.explanation.capitalize(),
+            "table": tables.setdefault(window.table, len(tables)) if window.table else -1,
+        }
+        for window in frame.windows
+    ]
+    return {**asdict(replace(frame, windows=())), "windows": windows}
+
+
+def _eight_bits(table: bytes) -> str:
+    """A 16-bit table as the screen's 256 levels, base64."""
+    levels = np.rint(np.frombuffer(table, dtype="<u2") * (255 / WHITE)).astype(np.uint8)
+    return base64.b64encode(levels.tobytes()).decode("ascii")
 
 
 def _ignore() -> None:

@@ -23,6 +23,7 @@ class Controls {
 
   set(name, value) {
     if (name === "frame") this.viewer.step(Number(value) - this.viewer.state.frame);
+    else if (name === "choice") this.viewer.chooseWindow(Number(value));
     else this.viewer.prefer({ [name]: name === "colours" ? value : Number(value) });
   }
 
@@ -52,8 +53,22 @@ class Controls {
     this.one("[data-do=undo]").disabled = !viewer.regions.some((region) => region.image === viewer.state.frame);
     this.one("[data-do=clear]").disabled = !viewer.regions.length;
     viewer.canvas.style.cursor = TOOLS[viewer.tool].cursor;
+    this.syncChoice();
     this.syncHeat();
     this.syncCine();
+  }
+
+  /** The windows that this frame's file offers, by name or number; nothing to choose from is no control. */
+  syncChoice() {
+    const { frames, state } = this.viewer;
+    const windows = frames[state.frame]?.windows ?? [];
+    const select = this.one("[data-set=choice]");
+    select.hidden = windows.length < 2;
+    const names = windows.map((window, place) => window.name || `Window ${place + 1}`);
+    if ([...select.options].map((option) => option.text).join() !== names.join()) {
+      select.replaceChildren(...names.map((name, place) => new Option(name, place)));
+    }
+    select.value = Math.min(state.choice, windows.length - 1);
   }
 
   syncHeat() {

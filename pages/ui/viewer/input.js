@@ -54,6 +54,7 @@ const KEYS = [
   ["b", "mark a region", (viewer) => viewer.pick("rect")],
   ["q", "mark a point", (viewer) => viewer.pick("point")],
   ["Backspace", "delete the last region", (viewer) => viewer.undoRegion()],
+  ["v", "next of the windows that the file offers", (viewer) => viewer.nextWindow()],
   ["i", "invert", (viewer) => viewer.change({ inverted: !viewer.state.inverted })],
   ["f", "fit, reset the window", (viewer) => viewer.reset()],
   ["+", "zoom in (wheel; Ctrl-wheel with several images)", (viewer) => viewer.zoomBy(1.25)],

@@ -1,4 +1,4 @@
-// Look-up tables: grey levels (DICOM PS3.3 C.11.2.1.2 and C.11.2.1.3) and perceptually even colour maps.
+// Look-up tables: grey levels (DICOM PS3.3 C.11.2.1) and perceptually even colour maps.
 
 // Ten evenly spaced stops each, from matplotlib's published tables. All rise in lightness, so a stronger value is never darker.
 const COLOUR_STOPS = {
@@ -29,11 +29,20 @@ function colourTable(text) {
 }
 
 /** Display brightness in 0–1 of a stored value; the same arithmetic as core.records.Window.apply. */
-function brightness(value, { center, width, kind }) {
+function brightness(value, { center, width, kind, table }) {
   if (kind === "SIGMOID") return 1 / (1 + Math.exp((-4 * (value - center)) / width));
   if (kind === "LINEAR_EXACT") return (value - center) / width + 0.5;
+  if (kind === "TABLE") {
+    const place = Math.floor(((value - center) / width + 0.5) * table.length);
+    return table[Math.min(table.length - 1, Math.max(0, place))] / 255;
+  }
   if (width === 1) return value > center - 0.5 ? 1 : 0;
   return (value - (center - 0.5)) / (width - 1) + 0.5;
+}
+
+/** The bytes of a look-up table that Python sent. */
+function tableBytes(text) {
+  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
 }
 
 /** One packed little-endian RGBA word per stored value. */

@@ -12,7 +12,8 @@ let lastSerial = 0;
 
 function newState() {
   // x, y: image coordinates at the middle of the stage; shift, stretch: the window relative to each frame's own.
-  return { frame: 0, fitted: true, zoom: 1, x: 0, y: 0, shift: 0, stretch: 1, inverted: false, heat: false, own: false, asked: "" };
+  // choice: which of the windows that the file offers.
+  return { frame: 0, fitted: true, zoom: 1, x: 0, y: 0, choice: 0, shift: 0, stretch: 1, inverted: false, heat: false, own: false, asked: "" };
 }
 
 class Viewer {
@@ -48,12 +49,16 @@ class Viewer {
   /** Called on every rerun and on a change of theme: cheap when nothing changed. */
   update(component) {
     this.component = component;
-    const { view_key, frames, heatmaps, height, prefetch } = component.data;
+    const { view_key, frames, tables, heatmaps, height, prefetch } = component.data;
     this.stage.element.style.setProperty("--viewer-height", height ? `${height}px` : "");
     const arrives = view_key !== this.viewKey;
     if (arrives) this.open(view_key);
     if (arrives && component.data.tool) this.tool = component.data.tool;
-    this.frames = frames.map((frame, index) => ({ ...frame, index }));
+    const unpacked = tables.map(tableBytes);
+    this.frames = frames.map((frame, index) => {
+      const windows = frame.windows.map((window) => ({ ...window, table: unpacked[window.table] }));
+      return { ...frame, index, windows };
+    });
     this.prefetch = prefetch;
     this.heats = new Map(heatmaps.map((packet) => {
       const known = this.heats.get(packet.image);
@@ -136,19 +141,36 @@ class Viewer {
     }
     const turn = (this.playing = {}); // a second press, another case or an error takes it away
     while (this.playing === turn) {
-      await this.show((this.state.frame + 1) % this.frames.length);
-      await new Promise((resolve) => setTimeout(resolve, CINE_MS));
+      const due = performance.now() + (this.frames[this.state.frame].time_ms ?? CINE_MS);
+      await new Promise((resolve) => setTimeout(resolve, Math.max(4, due - performance.now())));
+      if (this.playing === turn) await this.show((this.state.frame + 1) % this.frames.length);
     }
   }
 
   // ---- looking ----------------------------------------------------------------------------------------------------
 
+  /** The window that the file gives a frame, in stored values: the chosen one of those that it offers. */
+  ownWindow(frame) {
+    const plain = { center: frame.window_center, width: frame.window_width, kind: frame.function, name: "" };
+    return frame.windows[Math.min(this.state.choice, frame.windows.length - 1)] ?? plain;
+  }
+
   /** The window in use for a frame, in stored values. */
   window(frame) {
     const { shift, stretch } = this.state;
-    const [center, width] = [frame.window_center, frame.window_width];
-    const narrowest = frame.function === "LINEAR" ? 1 : width / 200;
-    return { center: center + shift * width, width: Math.max(narrowest, width * stretch), kind: frame.function };
+    const { center, width, kind, table } = this.ownWindow(frame);
+    const narrowest = kind === "LINEAR" ? 1 : width / 200;
+    return { center: center + shift * width, width: Math.max(narrowest, width * stretch), kind, table };
+  }
+
+  /** Another of the file's windows, as it stands in the file. */
+  chooseWindow(choice) {
+    this.change({ choice, shift: 0, stretch: 1 });
+  }
+
+  nextWindow() {
+    const count = this.frames[this.state.frame].windows.length;
+    if (count > 1) this.chooseWindow((this.state.choice + 1) % count);
   }
 
   setWindow(shift, stretch) {
@@ -192,7 +214,7 @@ class Viewer {
 
   /** Fit and the frame's own window; also the second try after a failed fetch. */
   reset() {
-    this.change({ fitted: true, shift: 0, stretch: 1, inverted: false });
+    this.change({ fitted: true, choice: 0, shift: 0, stretch: 1, inverted: false });
     if (!this.picture) this.show(this.state.frame);
   }
 
