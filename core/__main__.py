@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.commands import agreement, dataset, deidentify, features, metrics, mrmc, tuning
+from core.commands import agreement, dataset, deidentify, features, metrics, mrmc, read, tuning
 from core.progress import Bar
 from core.records import Prediction, Refused, Study, StudyRejected
 from core.tasks import TASKS
@@ -87,6 +87,8 @@ def _parser() -> argparse.ArgumentParser:
 
     text = "Write de-identified copies of DICOM files: PS3.15 Basic Profile, dates moved, UIDs replaced."
     deidentify.add_arguments(command("deidentify", deidentify.run, text))
+    text = "Say what files would become, or why they are refused; write pictures as they would be displayed."
+    read.add_arguments(command("read", read.run, text))
     text = "Measure images: histogram, GLCM, HOG, Sobel, the LBP family, Gabor and Haralick as one table."
     features.add_arguments(command("features", features.run, text))
     text = "Look into a dataset: counts, missing values, sizes, duplicates, patients on two sides."

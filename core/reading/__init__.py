@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from core.reading import process
 from core.reading.dicom import Instance
 from core.reading.intake import Item, Reader, Source
 from core.reading.sniff import READABLE
 from core.reading.studies import join
-from core.records import Study, StudyRejected
+from core.records import Image, Study, StudyRejected
 from core.tasks import get_task
 
 __all__ = [
@@ -24,6 +25,9 @@ __all__ = [
 class Outcome:
     """What one file became: its studies, or why it is refused, or (in `note`) the study that it is a part of.
 
+    `images` and `facts` are the file's own, also where its study belongs to another file; `study_id` is that of its (first)
+    study; `cleaned` says what of a DICOM header was left behind.
+
     `position` is the file's place among those that were read together; the files of a ZIP share the ZIP's.
     """
 
@@ -32,6 +36,10 @@ class Outcome:
     rejected: StudyRejected | None
     note: str = ""
     position: int = 0
+    images: tuple[Image, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    study_id: str = ""
+    cleaned: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_exams(
@@ -95,10 +103,10 @@ def _read_all(sources: Sequence[Source], task: str, secret: bytes, trusted: bool
 
 def _outcomes(items: list[Item], task: str) -> list[Outcome]:
     """Join DICOM items into studies; every item becomes an outcome at its own place."""
-    groups: dict[str, dict[str, Instance]] = {}  # study key -> file digest -> instance
+    groups: dict[str, dict[str, Instance]] = {}  # study key -> identity -> instance
     for item in items:
         if isinstance(item.content, Instance):
-            groups.setdefault(item.content.study_key, {}).setdefault(item.digest, item.content)
+            groups.setdefault(item.content.study_key, {}).setdefault(item.content.identity, item.content)
     studies = {key: join(list(members.values()), task) for key, members in groups.items()}
     outcomes, given, seen = [], set(), set()
     for item in items:
@@ -106,16 +114,26 @@ def _outcomes(items: list[Item], task: str) -> list[Outcome]:
         if isinstance(item.content, StudyRejected):
             outcome = replace(outcome, rejected=item.content)
         elif isinstance(item.content, list):
-            outcome = replace(outcome, studies=tuple(item.content))
+            outcome = _with_own(outcome, item.content)
         else:
             key = item.content.study_key
             study = studies[key]
+            outcome = replace(
+                outcome, images=item.content.images, facts=item.content.metadata, study_id=study.id,
+                cleaned=item.content.cleaned,
+            )  # fmt: skip
             if key not in given:
                 outcome = replace(outcome, studies=(study,))
             else:
-                same = item.digest in seen
-                outcome = replace(outcome, note=f"{'same file again, ' if same else ''}part of study {study.name}")
+                same = item.content.identity in seen
+                outcome = replace(outcome, note=f"{'same picture again, ' if same else ''}part of study {study.name}")
             given.add(key)
-            seen.add(item.digest)
+            seen.add(item.content.identity)
         outcomes.append(outcome)
     return outcomes
+
+
+def _with_own(outcome: Outcome, studies: list[Study]) -> Outcome:
+    """The outcome of a file that holds whole studies."""
+    images = tuple(image for study in studies for image in study.images)
+    return replace(outcome, studies=tuple(studies), images=images, facts=studies[0].metadata, study_id=studies[0].id)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import struct
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pydicom
@@ -18,9 +19,11 @@ from pydicom.filereader import read_dataset, read_partial
 from pydicom.tag import BaseTag, Tag
 
 from core.reading import limits
-from core.reading.dicom_facts import FACT_KEYWORDS, facts_of, number, text
+from core.reading.cleaned import left_behind
+from core.reading.dicom_facts import FACT_KEYWORDS, facts_of, notices_of, number, text
 from core.reading.dicom_pixels import PIXEL_KEYWORDS, PIXELS, decode_images
 from core.reading.names import pseudonym
+from core.reading.places import PLACE_KEYWORDS, Place, place_of
 from core.records import Image, StudyRejected
 
 # What pydicom says about odd values would quote them, and they may be a patient's: refusals say what matters.
@@ -28,10 +31,22 @@ pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 warnings.filterwarnings("ignore", category=UserWarning, module="pydicom")
 
-_IDENTITY = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "InstanceNumber", "SOPClassUID")
+_IDENTITY = (
+    "PatientID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "InstanceNumber",
+    "SOPClassUID",
+    "SOPInstanceUID",
+)
 _PIXEL_TAGS = {Tag(keyword) for keyword in PIXELS}
-_HEADER_TAGS = {Tag(keyword) for keyword in (*_IDENTITY, *FACT_KEYWORDS, *PIXEL_KEYWORDS)} - _PIXEL_TAGS
+_HEADER_TAGS = {
+    Tag(keyword) for keyword in (*_IDENTITY, *FACT_KEYWORDS, *PLACE_KEYWORDS, *PIXEL_KEYWORDS)
+} - _PIXEL_TAGS
 _TAGS: list[BaseTag | int] = [*_HEADER_TAGS, *_PIXEL_TAGS]
+
+_KEPT = {int(tag) for tag in _TAGS}
 
 _NOT_PICTURES = {
     "SR": "a structured report",
@@ -58,6 +73,9 @@ class Instance:
     study_key: str
     order: tuple[Any, ...]
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    places: tuple[Place, ...] = ()  # one for each image
+    cleaned: Mapping[str, Any] = field(default_factory=dict)  # what of the header was left behind
+    identity: str = ""  # equal for copies of one picture, also in different encodings; they show no UID
 
 
 class _CountedBytes(io.BytesIO):
@@ -80,10 +98,14 @@ def read_instance(data: bytes, secret: bytes = b"") -> Instance:
     `secret` keys the pseudonym that replaces the patient id.
     """
     try:
-        dataset = _parse(data)
+        dataset, seen = _parse(data)
         _check_is_picture(dataset)
         images = decode_images(dataset)
-        return _instance(dataset, images, secret, hashlib.sha256(data).hexdigest())
+        instance = _instance(dataset, images, secret, hashlib.sha256(data).hexdigest())
+        has_overlays = any(tag >> 16 & 0xFF01 == 0x6000 for tag in seen)
+        notices = notices_of(dataset, has_overlays=has_overlays)
+        facts = {**instance.metadata, **({"notices": notices} if notices else {})}
+        return replace(instance, metadata=facts, cleaned=left_behind(seen, _KEPT))
     except StudyRejected:
         raise
     except RecursionError as error:
@@ -95,27 +117,34 @@ def read_instance(data: bytes, secret: bytes = b"") -> Instance:
         ) from error
 
 
-def _parse(data: bytes) -> Dataset:
-    """The wanted elements of a DICOM file; pixels stay encoded."""
+def _parse(data: bytes) -> tuple[Dataset, list[int]]:
+    """The wanted elements of a DICOM file, pixels still encoded, and the tags of all."""
     has_meta = data[128:132] == b"DICM"
     if has_meta:
         data = _inflated(data)
     pixels_begun = False
+    seen: list[int] = []
 
     def check(tag: Any, vr: str | None, length: int) -> bool:
         nonlocal pixels_begun
+        seen.append(int(tag))
         pixels_begun |= tag in _PIXEL_TAGS
         if tag in _HEADER_TAGS and limits.HEADER_VALUE_BYTES < length < 0xFFFFFFFF:
             raise StudyRejected("The DICOM header holds an oversized element.", "Export the file again.")
         return False
 
-    dataset = read_partial(_CountedBytes(data), stop_when=check, force=True, specific_tags=_TAGS)
+    try:
+        dataset = read_partial(_CountedBytes(data), stop_when=check, force=True, specific_tags=_TAGS)
+    except (OSError, EOFError, struct.error) as error:
+        raise StudyRejected(
+            "The DICOM header cannot be parsed: the lengths that it states do not fit.", "Export the file again."
+        ) from error
     dataset.file_meta = getattr(dataset, "file_meta", None) or FileMetaDataset()
     if "TransferSyntaxUID" not in dataset.file_meta:
         dataset.file_meta.TransferSyntaxUID = _guessed_syntax(dataset)
     if pixels_begun and not any(keyword in dataset for keyword in PIXELS):
         raise StudyRejected("The DICOM file is cut off inside its pixels.", "Copy or export it again.")
-    return dataset
+    return dataset, seen
 
 
 def _inflated(data: bytes) -> bytes:
@@ -169,10 +198,12 @@ def _instance(dataset: Dataset, images: tuple[Image, ...], secret: bytes, digest
     modality = text(dataset, "Modality")
     patient = str(dataset.get("PatientID") or "")
     study_uid = str(dataset.get("StudyInstanceUID") or "") or digest  # a file that names no study is one
-    key = hashlib.sha256("|".join((study_uid, patient, modality)).encode("utf-8", "replace")).hexdigest()
+    raw = text(dataset, "PresentationIntentType") == "FOR PROCESSING"  # a study of its own: nobody reads it by mistake
+    key = hashlib.sha256("|".join((study_uid, patient, modality, str(raw))).encode("utf-8", "replace")).hexdigest()
     series = hashlib.sha256(str(dataset.get("SeriesInstanceUID") or "").encode("utf-8", "replace")).hexdigest()
     last = float("inf")
     order = (number(dataset, "SeriesNumber", last), series, number(dataset, "InstanceNumber", last), digest)
+    places = tuple(place_of(dataset, image.frame, order[:2]) for image in images)
     return Instance(
         images=images,
         modality=modality,
@@ -180,4 +211,13 @@ def _instance(dataset: Dataset, images: tuple[Image, ...], secret: bytes, digest
         study_key=key,
         order=order,
         metadata=facts_of(dataset),
+        places=places,
+        identity=_identity(dataset, images) or digest,
     )
+
+
+def _identity(dataset: Dataset, images: tuple[Image, ...]) -> str:
+    """Of the instance's UID and its pixels: a UID that stands on two different pictures does not hide one of them."""
+    own = str(dataset.get("SOPInstanceUID") or "")
+    parts = (own, *(image.content_hash for image in images))
+    return hashlib.sha256("|".join(parts).encode("utf-8", "replace")).hexdigest() if own else ""

@@ -30,7 +30,8 @@ _VIEWS = {
 FACT_KEYWORDS = (
     "Modality", "Manufacturer", "BodyPartExamined", "ViewPosition", "ViewCodeSequence", "ImageLaterality", "Laterality",
     "PresentationIntentType", "FrameTime", "FrameTimeVector", "CineRate", "RecommendedDisplayFrameRate",
-    "PatientAge", "PatientSex", "BurnedInAnnotation", "RecognizableVisualFeatures", *_SPACINGS, *_GROUPS,
+    "LossyImageCompression", "PatientAge", "PatientSex", "BurnedInAnnotation", "RecognizableVisualFeatures",
+    *_SPACINGS, *_GROUPS,
 )  # fmt: skip
 
 
@@ -137,6 +138,18 @@ def facts_of(dataset: Dataset) -> dict[str, Any]:
         facts["recognizable_features"] = "YES"
     kept = {key: value for key, value in facts.items() if value not in ("", None, 0)}
     return kept | {"burned_in_annotation": burned_in if burned_in in ("YES", "NO") else "unknown"}
+
+
+def notices_of(dataset: Dataset, *, has_overlays: bool) -> list[str]:
+    """What a reader of the pictures must know about them, in sentences."""
+    notices = []
+    if text(dataset, "PresentationIntentType") == "FOR PROCESSING":
+        notices.append("Raw detector values (FOR PROCESSING), not made for reading.")
+    if has_overlays:
+        notices.append("Overlay graphics of the file are not shown.")
+    if text(dataset, "LossyImageCompression") == "01":
+        notices.append("The picture was compressed with loss.")
+    return notices
 
 
 def _plain_words(dataset: Dataset) -> str:

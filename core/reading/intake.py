@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -59,12 +58,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Item:
-    """One file, or one file inside a ZIP: `position` is its source's; `digest` tells equal files."""
+    """One file, or one file inside a ZIP: `position` is its source's."""
 
     position: int
     name: str
     content: Content
-    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,8 +100,7 @@ class Reader:
             budget -= _decoded_bytes(content)
             if budget < 0 and not isinstance(content, StudyRejected):
                 content = _too_much(job.in_archive)
-            digest = hashlib.sha256(job.data).hexdigest() if isinstance(content, Instance) else ""  # type: ignore[arg-type]
-            held.append(Item(job.position, job.name, content, digest))
+            held.append(Item(job.position, job.name, content))
         if held:
             yield held
 

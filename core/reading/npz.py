@@ -50,6 +50,8 @@ def read_npz(data: bytes, name: str, task: str = "") -> list[Study]:
             raise StudyRejected("The NPZ file holds no images under a known name.", _EXPECTED)
         headers = {key: _peek(archive, info) for key, info in members.items()}
         count = sum(_count(headers[f"{split}_images"]) for split in wanted)
+        if count == 0:
+            raise StudyRejected("The NPZ file's arrays hold no images.", _EXPECTED)
         if count > limits.NPZ_IMAGES:
             raise StudyRejected(
                 f"The NPZ file holds {count:,} images; at most {limits.NPZ_IMAGES:,} are read as studies.",

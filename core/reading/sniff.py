@@ -57,6 +57,11 @@ def kind_of(data: bytes) -> Kind:
     for offset, signature, what in _OTHERS:
         if data[offset : offset + len(signature)] == signature:
             raise StudyRejected(f"The file is {what}, which is not read here.", READABLE)
+    if b"1.2.840.10008." in data[:2048]:  # a unique identifier of the standard's own
+        raise StudyRejected(
+            "The file holds a DICOM header that does not stand at its beginning; it is damaged.",
+            "Copy or export it again.",
+        )
     if _is_text(data):
         raise StudyRejected("The file is text, not a picture.", READABLE)
     raise StudyRejected("The file is of a kind that is not known here.", READABLE)

@@ -10,6 +10,7 @@ from core.reading.dicom import Instance, read_instance
 from core.reading.names import stem
 from core.reading.npz import read_npz
 from core.reading.pictures import read_picture
+from core.reading.places import placed
 from core.reading.sniff import kind_of
 from core.records import Study, StudyRejected, study_id
 from core.tasks import task_for_modality
@@ -53,17 +54,19 @@ _FLAGS = ("recognizable_features", "secondary_capture")  # facts that hold for t
 
 
 def join(instances: Sequence[Instance], task: str = "") -> Study:
-    """DICOM files of one study as one `Study`, ordered by series, instance number and frame.
+    """DICOM files of one study as one `Study`, ordered by acquisition, pass and slice, else series, instance and frame.
 
-    The metadata are those of the first file, except that burned-in annotations and recognisable faces of any file count.
+    The metadata are those of the first file, except that burned-in annotations, recognisable faces and notices of any file
+    count.
     """
     ordered = sorted(instances, key=lambda instance: instance.order)
     head = ordered[0]
-    images = tuple(image for instance in ordered for image in instance.images)
+    images = placed([pair for instance in ordered for pair in zip(instance.images, instance.places, strict=True)])
+    raw = " for processing" if head.metadata.get("presentation_intent") == "FOR PROCESSING" else ""
     identity = study_id(images, head.patient_id)
     return Study(
         id=identity,
-        name=f"{head.modality or 'DICOM'} {head.patient_id or identity[:8]}",
+        name=f"{head.modality or 'DICOM'} {head.patient_id or identity[:8]}{raw}",
         modality=head.modality,
         images=images,
         patient_id=head.patient_id,
@@ -78,4 +81,5 @@ def _joined_facts(ordered: Sequence[Instance]) -> dict[str, Any]:
     facts = {**ordered[0].metadata, "burned_in_annotation": worst}
     for instance in ordered:
         facts |= {key: instance.metadata[key] for key in _FLAGS if key in instance.metadata}
-    return facts
+    notices = [notice for instance in ordered for notice in instance.metadata.get("notices", ())]
+    return facts | ({"notices": list(dict.fromkeys(notices))} if notices else {})

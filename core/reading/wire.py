@@ -133,7 +133,7 @@ def _unpacked(value: Any, arrays: _Arrays) -> Any:
 
 def _record_class(module: str, name: str) -> type:
     """A record's class: one of this program's dataclasses, nothing else that could be called."""
-    if module != "core.records" and not module.startswith("core.reading."):
+    if module not in ("core.records", "core.window") and not module.startswith("core.reading."):
         raise WireError(f"a record of {module}")
     found = getattr(importlib.import_module(module), name)
     if not (isinstance(found, type) and dataclasses.is_dataclass(found)):

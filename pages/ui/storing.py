@@ -28,8 +28,9 @@ def store_outcome(outcome: Outcome, user: User) -> dict[str, str]:
         for study, is_new in zip(outcome.studies, added, strict=True):
             if is_new and reasons[study.id]:
                 holds.add_hold(session, study.id, reasons[study.id], user.name)
+    notices = "".join(f" · {notice}" for notice in outcome.facts.get("notices", ()))
     if not added:
-        return {"File": outcome.name, "Result": "Read", "What": outcome.note, "study": ""}
+        return {"File": outcome.name, "Result": "Read", "What": outcome.note + notices, "study": ""}
     first = outcome.studies[0]
     images = sum(len(study.images) for study in outcome.studies)
     pictures = "1 image" if images == 1 else f"{images} images"
@@ -38,6 +39,6 @@ def store_outcome(outcome: Outcome, user: User) -> dict[str, str]:
     if not any(added):
         return {"File": outcome.name, "Result": "Already stored", "What": what, "study": first.id}
     if reasons[first.id] and added[0]:
-        return {"File": outcome.name, "Result": "Held", "What": f"{what} · {reasons[first.id]}", "study": first.id}
+        return {"File": outcome.name, "Result": "Held", "What": f"{what} · {reasons[first.id]}{notices}", "study": first.id}
     known = f" · {added.count(False)} already stored" if not all(added) else ""
-    return {"File": outcome.name, "Result": "Stored", "What": what + known, "study": first.id}
+    return {"File": outcome.name, "Result": "Stored", "What": what + known + notices, "study": first.id}

@@ -549,7 +549,7 @@ def test_repeated_file_adds_nothing() -> None:
     data = make_dicom(RAMP)
     first, second = read_uploads([("a.dcm", data), ("copy.dcm", data)])
     assert len(first.studies[0].images) == 1
-    assert second.note.startswith("same file again")
+    assert second.note.startswith("same picture again")
 
 
 @pytest.mark.parametrize(
@@ -722,3 +722,139 @@ def test_pillow_and_pydicom_agree_on_baseline_jpeg() -> None:
     (outside,) = read_upload("outside.jpg", frame)
     assert np.abs(inside - outside.images[0].pixels).max() <= 2
     assert Pillow.MAX_IMAGE_PIXELS == 50_000_000
+
+
+def mr(row: int, column: int, **elements: object) -> bytes:
+    """A 2 × 2 MR slice whose first pixel says which one it is."""
+    values = np.array([[row, column], [0, 0]], dtype=np.uint16)
+    defaults = {"ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "PixelSpacing": [1, 1]}
+    return make_dicom(values, **(defaults | elements))
+
+
+def order_of(files: list[bytes]) -> list[tuple[object, ...]]:
+    """(series, phase, slice, first pixel, second pixel) of every image of the one study that the files become."""
+    outcomes = read_uploads([(f"{number}.dcm", data) for number, data in enumerate(files)])
+    (study,) = (study for outcome in outcomes for study in outcome.studies)
+    return [(i.series, i.phase, i.slice, *i.pixels[0].tolist()) for i in study.images]
+
+
+def test_slices_stand_in_the_order_of_their_normal() -> None:
+    """Position along the normal counts, not the instance number; the normal of a coronal slice points along -y or y."""
+    heights = {7: 30.0, 5: 10.0, 9: 20.0}
+    files = [mr(n, 0, InstanceNumber=n, ImagePositionPatient=[0, 0, z]) for n, z in heights.items()]
+    assert order_of(files) == [(0, None, 0, 5, 0), (0, None, 1, 9, 0), (0, None, 2, 7, 0)]
+    coronal = {"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}  # normal (1, 0, 0) × (0, 0, -1) = (0, 1, 0)
+    files = [mr(n, 0, InstanceNumber=n, ImagePositionPatient=[0, -z, 0], **coronal) for n, z in heights.items()]
+    assert [entry[3] for entry in order_of(files)] == [7, 9, 5]
+
+
+PASSES = {
+    "temporal position": lambda p, s: {"TemporalPositionIdentifier": p + 1, "AcquisitionTime": f"1200{9 - s:02}"},
+    "series": lambda p, s: {"SeriesNumber": 10 + p, "SeriesInstanceUID": f"{STUDY}.{9 - p}"},
+    "acquisition": lambda p, s: {"AcquisitionNumber": p + 3},
+    "time": lambda p, s: {"AcquisitionTime": f"12{p:02}00.5"},
+    "date and time": lambda p, s: {"AcquisitionDateTime": ["20200101235959", "20200102000101", "20200102000201"][p]},
+    "trigger": lambda p, s: {"TriggerTime": 100.5 * p},
+    "time of each slice": lambda p, s: {"AcquisitionTime": f"12{p:02}{s:02}"},
+}
+
+
+@pytest.mark.parametrize("way", PASSES)
+def test_passes_over_the_same_places_are_phases(way: str) -> None:
+    """Dynamic MR, however a scanner tells its phases apart: phase by phase, slice by slice, whatever order files come in."""
+    files = [
+        mr(p, s, ImagePositionPatient=[0, 0, 5 * s], InstanceNumber=7 * s + p, **PASSES[way](p, s))
+        for s in (1, 0)
+        for p in (2, 0, 1)
+    ]
+    assert order_of(files) == [(0, p, s, p, s) for p in range(3) for s in range(2)]
+
+
+def test_other_settings_and_geometries_are_other_series() -> None:
+    """Another echo time, orientation or matrix is no phase; pictures without a position keep the order of their files."""
+    at = {"ImagePositionPatient": [0, 0, 0], "SeriesNumber": 1}
+    files = [
+        mr(1, 0, InstanceNumber=1, EchoTime=2, **at),
+        mr(2, 0, InstanceNumber=2, EchoTime=80, **at),
+        mr(3, 0, InstanceNumber=3, ImageOrientationPatient=[0, 1, 0, 0, 0, -1], EchoTime=2, **at),
+        mr(5, 0, InstanceNumber=5, ImageOrientationPatient=None, SeriesNumber=4),
+        mr(4, 0, InstanceNumber=4, ImageOrientationPatient=None, SeriesNumber=4),
+        mr(6, 0, InstanceNumber=6, ImageOrientationPatient=[0, 0, 0, 0, 0, 0], SeriesNumber=4),
+    ]
+    assert order_of(files) == [(n - 1 if n < 4 else 3, None, 0 if n < 4 else None, n, 0) for n in range(1, 7)]
+
+
+def test_a_lost_slice_does_not_shift_the_phases() -> None:
+    """Where a pass lacks a slice, the other slices of that pass keep its number."""
+    files = [
+        mr(p, s, ImagePositionPatient=[0, 0, s], TemporalPositionIdentifier=p, InstanceNumber=9 - p)
+        for p in range(3)
+        for s in range(2)
+        if (p, s) != (0, 1)
+    ]
+    assert order_of(files) == [(0, 0, 0, 0, 0), (0, 1, 0, 1, 0), (0, 1, 1, 1, 1), (0, 2, 0, 2, 0), (0, 2, 1, 2, 1)]
+
+
+def test_frames_of_an_enhanced_file_are_put_in_order() -> None:
+    """Plane positions and temporal indices of functional groups order frames; each keeps its number in the file."""
+    places = [(2, 0.0), (1, 4.0), (2, 4.0), (1, 0.0)]  # (temporal position, z) of each frame
+    groups = [
+        item(
+            PlanePositionSequence=Sequence([item(ImagePositionPatient=[0, 0, z])]),
+            FrameContentSequence=Sequence([item(TemporalPositionIndex=t)]),
+        )
+        for t, z in places
+    ]
+    shared = item(PlaneOrientationSequence=Sequence([item(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])]))
+    data = make_dicom(
+        np.arange(4, dtype=np.uint8).reshape(4, 1, 1), NumberOfFrames=4,
+        PerFrameFunctionalGroupsSequence=Sequence(groups), SharedFunctionalGroupsSequence=Sequence([shared]),
+    )  # fmt: skip
+    assert [(i.frame, i.phase, i.slice) for i in study_of(data).images] == [(3, 0, 0), (1, 0, 1), (0, 1, 0), (2, 1, 1)]
+
+
+def test_raw_mammograms_are_a_study_of_their_own() -> None:
+    """FOR PROCESSING and FOR PRESENTATION of one exam are told apart, and the raw one says so in its name and notices."""
+    files = [
+        (f"{n}.dcm", make_dicom(RAMP + n, Modality="MG", PresentationIntentType=intent))
+        for n, intent in enumerate(("FOR PRESENTATION", "FOR PROCESSING", "FOR PRESENTATION"))
+    ]
+    shown, raw = (study for outcome in read_uploads(files) for study in outcome.studies)
+    assert (len(shown.images), len(raw.images)) == (2, 1)
+    assert raw.name == f"{shown.name} for processing"
+    assert "notices" not in shown.metadata
+    assert raw.metadata["notices"] == ["Raw detector values (FOR PROCESSING), not made for reading."]
+
+
+def test_overlays_and_loss_are_said() -> None:
+    """Overlay graphics are not drawn and a lossy picture is one: both are told, once for all files of a study."""
+    dataset = make_dataset(RAMP, LossyImageCompression="01", InstanceNumber=1)
+    dataset.add_new(0x60000010, "US", 3)
+    dataset.add_new(0x60003000, "OW", b"\0\0")
+    plain, marked = make_dataset(RAMP, InstanceNumber=2), to_bytes(dataset)
+    outcomes = read_uploads([("a.dcm", marked), ("b.dcm", to_bytes(plain)), ("c.dcm", marked)])
+    expected = ["Overlay graphics of the file are not shown.", "The picture was compressed with loss."]
+    assert outcomes[0].studies[0].metadata["notices"] == expected
+    assert [list(outcome.facts.get("notices", [])) for outcome in outcomes] == [expected, [], expected]
+
+
+def test_one_picture_in_two_encodings_counts_once() -> None:
+    """The same instance, uncompressed twice in other byte orders, is one image; its UID on other pixels is another."""
+    own = {"SOPInstanceUID": STUDY + ".5"}
+    implicit = make_dataset(RAMP, **own)
+    implicit.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian
+    files = [make_dicom(RAMP, **own), to_bytes(implicit), make_dicom(RAMP + 1, **own)]
+    outcomes = read_uploads([(f"{n}.dcm", data) for n, data in enumerate(files)])
+    assert len(outcomes[0].studies[0].images) == 2
+    assert outcomes[1].note.startswith("same picture again")
+    assert not outcomes[2].note.startswith("same")
+
+
+def test_what_is_left_behind_is_named_but_not_quoted() -> None:
+    """Identifying elements by keyword, private and further ones by number; no value of any."""
+    dataset = make_dataset(RAMP, PatientName="Doe^Jane", StudyDate="20200101", WindowCenter=5, PatientWeight=70)
+    dataset.add_new(0x00091010, "LO", "secret")
+    (outcome,) = read_uploads([("a.dcm", to_bytes(dataset))])
+    expected = ["PatientID", "PatientName", "SeriesInstanceUID", "StudyDate", "StudyInstanceUID"]
+    assert outcome.cleaned == {"identifiers": expected, "private_elements": 1, "other_elements": 1}
+    assert "cleaned" not in outcome.studies[0].metadata
