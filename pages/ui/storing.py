@@ -39,6 +39,11 @@ def store_outcome(outcome: Outcome, user: User) -> dict[str, str]:
     if not any(added):
         return {"File": outcome.name, "Result": "Already stored", "What": what, "study": first.id}
     if reasons[first.id] and added[0]:
-        return {"File": outcome.name, "Result": "Held", "What": f"{what} · {reasons[first.id]}{notices}", "study": first.id}
+        return {
+            "File": outcome.name,
+            "Result": "Held",
+            "What": f"{what} · {reasons[first.id]}{notices}",
+            "study": first.id,
+        }
     known = f" · {added.count(False)} already stored" if not all(added) else ""
     return {"File": outcome.name, "Result": "Stored", "What": what + known + notices, "study": first.id}
