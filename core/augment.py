@@ -20,7 +20,7 @@ def augment_batch(
     generator: torch.Generator,
     share: tuple[int, slice] | None = None,
 ) -> torch.Tensor:
-    """A changed copy of normalised images x (B, C, H, W); every image gets its own draw from `generator`; x itself where nothing is to change.
+    """A changed copy of normalised images x (B, C, H, W), or x itself; every image gets its own draw from `generator`.
 
     Moves uncover black (or the picture's edge, repeated); brightness, contrast, saturation and hue act on display values in
     [0, 1], as an operator's knobs would. `generator` lives on the CPU, so that a seed means the same draws on every device.

@@ -69,16 +69,19 @@ class Trainer:
     def run_epoch(self, epoch: int, on_batch: Callable[[int, float], None]) -> dict[str, float]:
         """Once over the training images; `on_batch(images seen, mean loss so far)` after every step (10 on a GPU)."""
         self._begin(epoch)
-        # Sums of loss and of correct answers over this process's images.
-        seen, sums = 0, torch.zeros(2, dtype=torch.float64, device=self.setup.device)
+        seen, total, right = 0, 0.0, 0.0  # sums of loss and of correct answers over this process's images
         for step, index in enumerate(self._batches(), start=1):
-            sums += self._step(index)
+            one_total, one_right = self._step(index)
+            # Numbers on a CPU; on a GPU tensors, since asking for a number waits for the device.
+            total = total + (one_total.double() if self.on_gpu else one_total.item())
+            right = right + (one_right.double() if self.on_gpu else one_right.item())
             seen += len(index)
             if not self.on_gpu or step % _REPORT_EVERY == 0:
-                loss = float(sums[0]) * self.world.size / seen
+                loss = float(total) * self.world.size / seen
                 if not np.isfinite(loss) and self.world.size == 1:  # several must stop together, or one waits for ever
                     break
                 on_batch(seen, loss)
+        sums = torch.tensor([float(total), float(right)], dtype=torch.float64, device=self.setup.device)
         loss, correct = (self.world.sum(sums) / seen).tolist()
         states = self.net.state_dict().values()
         if not np.isfinite(loss) or not all(bool(torch.isfinite(w).all()) for w in states):
@@ -93,7 +96,7 @@ class Trainer:
         p = np.zeros((len(s.y_val), len(s.task.classes)))
         try:
             if len(s.x_val[mine]):
-                p[mine] = batched_probabilities(self._kept().eval(), s.x_val[mine], s.device)
+                p[mine] = batched_probabilities(self._kept().eval(), _channels_last(s.x_val[mine]), s.device)
         except Refused:  # weights still finite, outputs no longer
             p[mine] = np.nan
         if self.world.size > 1:
@@ -153,14 +156,14 @@ class Trainer:
         for module in self.still:
             module.eval()
 
-    def _step(self, index: torch.Tensor) -> torch.Tensor:
-        """One step on the batch of images `index` (B,); the sums (2,) of loss and correct answers over this process's share."""
+    def _step(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """One step on the batch of images `index` (B,); the sums of loss and correct answers over this process's share."""
         s, recipe = self.setup, self.setup.recipe
         mine = index[self.world.share()]
         x, y = s.x_train[mine].to(s.device), s.y_train[mine].to(s.device)  # (b, C, H, W), (b,)
         x = augment_batch(x, recipe.augment, s.spec, self.generator, (len(index), self.world.share()))
         with torch.autocast(torch.device(s.device).type, self.precision, enabled=self.precision != torch.float32):
-            logits = self.model(x.contiguous(memory_format=torch.channels_last)).float()  # (b, classes)
+            logits = self.model(_channels_last(x)).float()  # (b, classes)
         # Divided by the whole batch's weight, so that the gradient is that of one process with the whole batch.
         w = self.class_weights
         whole = float(len(index) if w is None else w[s.y_train[index]].sum())
@@ -176,7 +179,7 @@ class Trainer:
         if self.ema:
             self.ema.update_parameters(self.net)
         right = (logits.detach().argmax(dim=1) == y).sum()
-        return torch.stack([total.detach().double() * (len(index) / whole), right.double()])
+        return total.detach() * (len(index) / whole), right
 
     def _kept(self) -> nn.Module:
         return self.ema.module if self.ema else self.net
@@ -202,6 +205,10 @@ class Trainer:
             order = torch.randperm(len(y), generator=self.generator)
         batches = order.split(self.setup.recipe.batch_size)
         yield from batches[:-1] if len(batches) > 1 and len(batches[-1]) < 2 * self.world.size else batches
+
+
+def _channels_last(x: torch.Tensor) -> torch.Tensor:
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 def _precision(recipe: Recipe, device: str) -> torch.dtype:
