@@ -78,7 +78,8 @@ class Checkpoint:
         if not self.members:
             return get_architecture(self.architecture).heatmap_layer
         layers = [m.heatmap_layer for m in self.members]
-        return " + ".join(layers) if all(layers) else ""
+        names = " and ".join(dict.fromkeys(layers))
+        return f"mean of {len(layers)} members' {names}" if all(layers) else ""
 
     @property
     def averages(self) -> bool:

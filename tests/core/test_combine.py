@@ -235,7 +235,7 @@ def test_gradcam_of_an_ensemble_is_the_mean_of_its_members_maps():
     alone = [explain(m, image, Request("gradcam", "malignant")).values for m in members]
     np.testing.assert_allclose(heatmap.values, np.mean(alone, axis=0), atol=1e-6)
     assert heatmap.parameters["map"] == "mean over the 2 members, each for its own logit"
-    assert heatmap.layer == "features + features"
+    assert heatmap.layer == "mean of 2 members' features"
 
 
 def test_gradcam_of_views_turns_each_map_back():
