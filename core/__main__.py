@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.commands import agreement, dataset, deidentify, features, metrics, mrmc, read, tuning
+from core.commands import agreement, dataset, deidentify, export, features, metrics, mrmc, read, tuning
 from core.progress import Bar
 from core.records import Prediction, Refused, Study, StudyRejected
 from core.tasks import TASKS
@@ -59,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     tuning.add_calibrate_arguments(command("calibrate", tuning.run_calibrate, text))
     text = "Average the probabilities of several checkpoints: a model like any other."
     tuning.add_ensemble_arguments(command("ensemble", tuning.run_ensemble, text))
+
+    export.add_arguments(command("export-onnx", export.run, "Write a checkpoint as an ONNX file, checked against it."))
 
     predict = command("predict", _predict, "Predict files: the probability of each class.")
     predict.add_argument("checkpoint", type=Path)
