@@ -1,4 +1,7 @@
-"""Choosing the cases of a reader study: by query, by a list, or as a sample. For leads: a sample knows the reference standard."""
+"""Choosing the cases of a reader study: by query, by a list, or as a sample. For leads: a sample knows the reference standard.
+
+Held studies, which may show names, are never among them.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from core.records import Refused
-from db.reader_studies import drawn_number
+from db.reader_studies import drawn_number, not_held
 from db.tables import StudyRow
 
 _SHORTEST_ID = 8  # digits of a study id that name it
@@ -16,7 +19,7 @@ _SHORTEST_ID = 8  # digits of a study id that name it
 
 def cases_by_query(session: Session, task: str, search: str = "") -> list[str]:
     """Ids of all studies of the task whose name or patient holds `search`, in order of arrival."""
-    query = select(StudyRow.id).where(StudyRow.task == task).order_by(StudyRow.number)
+    query = select(StudyRow.id).where(StudyRow.task == task, not_held()).order_by(StudyRow.number)
     if words := search.strip():
         by_name = StudyRow.name.icontains(words, autoescape=True)
         query = query.where(by_name | StudyRow.patient_id.icontains(words, autoescape=True))
@@ -35,7 +38,11 @@ def cases_by_list(session: Session, task: str, lines: Sequence[str]) -> tuple[li
             continue
         by_id = StudyRow.id.startswith(line, autoescape=True) if len(line) >= _SHORTEST_ID else StudyRow.id == line
         fits = or_(by_id, StudyRow.name == line, StudyRow.patient_id == line)
-        ids = list(session.scalars(select(StudyRow.id).where(StudyRow.task == task, fits).order_by(StudyRow.number)))
+        ids = list(
+            session.scalars(
+                select(StudyRow.id).where(StudyRow.task == task, not_held(), fits).order_by(StudyRow.number)
+            )
+        )
         found |= dict.fromkeys(ids)
         if not ids:
             unknown.append(line)
@@ -45,7 +52,7 @@ def cases_by_list(session: Session, task: str, lines: Sequence[str]) -> tuple[li
 def reference_counts(session: Session, task: str) -> dict[str, int]:
     """Class -> how many studies of the task have it as their reference standard."""
     query = select(StudyRow.reference_standard, func.count()).where(
-        StudyRow.task == task, StudyRow.reference_standard.is_not(None)
+        StudyRow.task == task, not_held(), StudyRow.reference_standard.is_not(None)
     )
     return dict(session.execute(query.group_by(StudyRow.reference_standard)).all())
 
@@ -57,7 +64,7 @@ def cases_by_sample(session: Session, task: str, wanted: Mapping[str, int], seed
     """
     sample: list[str] = []
     for label, count in wanted.items():
-        query = select(StudyRow.id).where(StudyRow.task == task, StudyRow.reference_standard == label)
+        query = select(StudyRow.id).where(StudyRow.task == task, not_held(), StudyRow.reference_standard == label)
         ids = sorted(session.scalars(query), key=lambda study: drawn_number(seed, "sample", study))
         if len(ids) < count:
             raise Refused(f"Only {len(ids)} studies have the reference standard {label}; {count} are wanted.")

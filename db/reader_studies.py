@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Select, delete, func, select
+from sqlalchemy import ColumnElement, Select, delete, func, select
 from sqlalchemy.orm import Session
 
 from core.reader_records import ReaderStudy, Rules, StudyPlan
@@ -19,6 +19,7 @@ from core.records import Refused
 from db.audit import add_entry
 from db.frames import frame
 from db.tables import (
+    HoldRow,
     ModelRow,
     ReaderRow,
     ReaderStudyCaseRow,
@@ -57,6 +58,11 @@ def add_reader_study(session: Session, plan: StudyPlan, actor: str) -> ReaderStu
 def drawn_number(seed: int, *parts: object) -> str:
     """64 hex digits drawn by lot: SHA-256 of seed and parts. Sorting by it is an order that anybody can make again."""
     return hashlib.sha256("|".join(map(str, (seed, *parts))).encode()).hexdigest()
+
+
+def not_held() -> ColumnElement[bool]:
+    """SQL for studies that may be read: nobody has to look for names in their pixels first."""
+    return StudyRow.id.not_in(select(HoldRow.study_id).where(HoldRow.released_at.is_(None)))
 
 
 def get_reader_study(session: Session, number: int) -> ReaderStudy | None:
@@ -184,9 +190,9 @@ def _check(session: Session, plan: StudyPlan) -> None:
     known: set[str] = set()
     for start in range(0, len(plan.cases), _CHUNK):
         wanted = StudyRow.id.in_(plan.cases[start : start + _CHUNK])
-        known |= set(session.scalars(select(StudyRow.id).where(wanted, StudyRow.task == plan.task)))
+        known |= set(session.scalars(select(StudyRow.id).where(wanted, StudyRow.task == plan.task, not_held())))
     if missing := len(plan.cases) - len(known):
-        raise Refused(f"{missing} of the {len(plan.cases)} cases are not studies of {plan.task} in this store.")
+        raise Refused(f"{missing} of the {len(plan.cases)} cases are no readable studies of {plan.task} in this store.")
     _check_readers(session, plan.readers)
 
 

@@ -80,7 +80,8 @@ def export(query: ReviewQuery) -> bytes:
 user = identity.current_user()
 st.title("Agreement")
 # Reviewers see their own readings; leads see everybody's.
-query = ReviewQuery(reviewer="" if user.role == "lead" else user.name)
+# A list of their own readings would tell them the model's class of cases that they are to read without it.
+query = ReviewQuery() if user.role == "lead" else ReviewQuery(reviewer=user.name, shown_to=user.name)
 with store.read() as db_session:
     counts = reviews.agreement_counts(db_session, query)
 if counts.empty:

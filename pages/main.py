@@ -24,6 +24,8 @@ def navigation(user: User) -> st.navigation:
         st.Page(HERE / "review.py", title="Review", icon=":material/radiology:"),
         st.Page(HERE / "upload.py", title="Upload", icon=":material/upload_file:"),
         st.Page(HERE / "clean.py", title="Clean", icon=":material/ink_eraser:"),
+        st.Page(HERE / "reader_studies.py", title="Reader studies", icon=":material/groups:"),
+        st.Page(HERE / "adjudication.py", title="Adjudication", icon=":material/gavel:", visibility=for_leads),
         st.Page(HERE / "agreement.py", title="Agreement", icon=":material/handshake:"),
         st.Page(HERE / "runs.py", title="Runs", icon=":material/table_rows:"),
         st.Page(HERE / "performance.py", title="Performance", icon=":material/monitoring:"),

@@ -7,31 +7,32 @@ import streamlit as st
 from core.explain import METHODS
 from db import engine as store
 from db import studies
-from pages.ui import assessment, heatmap_row, identity, messages, model_panel, queue, session
-from pages.ui.case import Case, open_case
+from pages.ui import assessment, heatmap_row, identity, messages, model_panel, queue, session, study_panel
+from pages.ui.case import Case, attend, keep_seconds, open_case
 from pages.ui.frames import frames_of, prefetch_of
 from pages.ui.heatmap_row import Shown
-from pages.ui.viewer import own_scale, received_regions, study_viewer, viewer_heatmap
+from pages.ui.viewer import own_scale, received_attention, received_regions, study_viewer, viewer_heatmap
+
+BEAT_S = 15  # how much of the counted time a crash may cost
 
 
 def header(case: Case, query: session.WorklistQuery) -> str | None:
     study = case.study
-    with store.read() as db_session:
-        before, after = studies.neighbours(db_session, query, study.id)
-    facts = [
-        "" if study.patient_id in study.name else study.patient_id,
-        case.task.title,
-        study.modality,
-        f"{len(study.images)} images" if len(study.images) > 1 else "",
-    ]
+    facts = [case.task.title, study.modality, f"{len(study.images)} images" if len(study.images) > 1 else ""]
+    if case.place is None and study.patient_id not in study.name:
+        facts = [study.patient_id, *facts]
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f"**{study.name}**", width="content")
+        st.markdown(f"**{case.title}**", width="content")
         st.markdown(f":gray[{' · '.join(f for f in facts if f)}]", width="content")
         st.space("stretch")
         if case.blind:
             st.badge("Blind reading: model hidden", icon=":material/visibility_off:", color="gray")
         else:
             st.badge("Model visible", icon=":material/visibility:", color="orange")
+        if case.place is not None:
+            return study_panel.steps(case)
+        with store.read() as db_session:
+            before, after = studies.neighbours(db_session, query, study.id)
         go = st.query_params.__setitem__
         st.button(
             "Previous", icon=":material/arrow_back:", type="tertiary", shortcut="Alt+Left", disabled=before is None,
@@ -45,7 +46,6 @@ def header(case: Case, query: session.WorklistQuery) -> str | None:
 
 
 def viewer(case: Case, shown: Shown | None, after: str | None) -> None:
-    view_key = f"{case.study.id}:{case.phase}"
     heatmap = None
     if shown:
         title = METHODS[shown.heatmap.method].title
@@ -53,20 +53,33 @@ def viewer(case: Case, shown: Shown | None, after: str | None) -> None:
 
     def keep_regions() -> None:
         received = received_regions()
-        if received and received[0] == view_key:  # a late event never lands on another case
+        if received and received[0] == case.view_key:  # a late event never lands on another case
             messages.guarded(assessment.correct)(case)  # a mark on a finished reading begins its correction
             messages.guarded(assessment.keep_draft_of)(case, {"regions": received[1]})
 
+    def keep_clock() -> None:
+        received = received_attention()
+        if received and received[0] == case.view_key:
+            messages.guarded(attend)(case, received[1], received[2])
+
     study_viewer(
-        frames_of(case.study), view_key=view_key, heatmap=heatmap, heatmap_on=True,
-        regions=case.regions, prefetch=prefetch_of(after), on_regions_change=keep_regions,
+        frames_of(case.study), view_key=case.view_key, heatmap=heatmap, heatmap_on=True, regions=case.regions,
+        prefetch=prefetch_of(after), on_regions_change=keep_regions, on_attention_change=keep_clock,
     )  # fmt: skip
     if shown:
         st.caption(shown.caption)
 
 
+@st.fragment(run_every=BEAT_S)
+def beat(case: Case) -> None:
+    messages.guarded(keep_seconds)(case)
+
+
 def after_save(case: Case) -> None:
     """After an unaided reading the same case goes on with the model; after an aided one the next unread comes."""
+    if case.place is not None:
+        st.query_params.pop("study", None)  # whose turn it is follows from what is saved
+        return
     if case.blind:
         return
     with store.read() as db_session:
@@ -79,7 +92,9 @@ def page(case: Case, query: session.WorklistQuery) -> None:
     left, middle, right = st.columns([2.0, 5.8, 2.6], gap="small")
     with right:
         view = None if case.blind else model_panel.show(case)
-        if case.blind:
+        if case.blind and case.washout:
+            st.caption("This session is read without the model.")
+        elif case.blind:
             st.caption("Read first. The model's result is made and shown after your reading is saved.")
     with middle:
         after = header(case, query)
@@ -88,27 +103,32 @@ def page(case: Case, query: session.WorklistQuery) -> None:
     with right:
         assessment.show(case, view.prediction_id if view else None, shown is not None, after_save)
     with left:
-        queue.show(query, case.study.id)
+        if case.place is None:
+            queue.show(query, case.study.id)
+        else:
+            study_panel.show(case)
+    beat(case)
 
 
-user = identity.current_user()
-query = session.worklist_query(user.name)
-if "study" not in st.query_params:
+def first_unread(query: session.WorklistQuery) -> None:
     with store.read() as db_session:
         first = studies.next_unread(db_session, query, "")
     if first:
         st.query_params["study"] = first
-case = open_case(st.query_params.get("study", ""), user.name)
-if case is None and "study" in st.query_params:
-    messages.empty(
-        "No such study", "The link points to a study that this store does not have. Choose one from the worklist."
-    )
-elif case is None:
-    messages.empty("Nothing to read", "Every study is read, or there is none yet. Add some on the **Upload** page.")
-elif case.study.held:
-    messages.empty("This study is held", f"{case.study.held} It can be read once it was cleaned.")
-    st.page_link("clean.py", label="Clean it", icon=":material/ink_eraser:", query_params={"study": case.study.id})
+
+
+user = identity.current_user()
+query = session.worklist_query(user.name)
+case: Case | None
+if "reader_study" in st.query_params:
+    case = study_panel.open_or_say(st.query_params["reader_study"], user.name, st.query_params.get("study", ""))
 else:
+    if "study" not in st.query_params:
+        first_unread(query)
+    case = open_case(st.query_params.get("study", ""), user.name)
+    if case is None:
+        study_panel.nothing_to_read("study" in st.query_params)
+if case is not None and case.study.held:
+    study_panel.held(case)
+elif case is not None:
     page(case, query)
-if case is None or case.study.held:
-    st.page_link("worklist.py", label="To the worklist", icon=":material/list:")

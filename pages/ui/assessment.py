@@ -1,4 +1,4 @@
-"""The assessment form: class, confidence, heatmap verdict, comment, flag. Every change is kept as a draft at once."""
+"""The assessment form: class, likelihood or confidence, BI-RADS, heatmap verdict, comment, flag. Each change is kept as a draft."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import Any
 
 import streamlit as st
 
-from core.records import Refused, Review
-from db import engine as store
-from db import reviews
+from core.records import BIRADS, Refused, Review
+from db import reviews, writer
+from db.writer import Session
 from pages.ui import messages
 from pages.ui.case import Case, forget, keep_draft, seconds_spent
 
 UNTOUCHED = 50  # where the confidence slider stands before it is moved; never stored as an answer
 VERDICTS = {"yes": "Yes", "partly": "Partly", "no": "No"}
+_WIDGETS = ("comment", "heatmap_verdict", "likelihood", "birads")  # whose values may arrive together with the save
 
 
 def show(case: Case, prediction_id: int | None, heatmap_shown: bool, after_save: Callable[[Case], None]) -> None:
@@ -23,11 +24,18 @@ def show(case: Case, prediction_id: int | None, heatmap_shown: bool, after_save:
         st.markdown("**Your assessment**")
         _earlier(case)
         if case.aided and not case.draft:
+            if case.washout:
+                return
             start = messages.guarded(correct)
             st.button("Correct this reading", icon=":material/edit:", on_click=start, args=(case,), width="stretch")
             return
         _class_buttons(case)
-        _confidence(case)
+        if case.place is not None and case.task.positive:
+            _likelihood(case)
+        else:
+            _confidence(case)
+        if case.task.birads:
+            _birads(case)
         if heatmap_shown:
             _restore(case, "heatmap_verdict")
             st.segmented_control(
@@ -46,6 +54,8 @@ def _earlier(case: Case) -> None:
     for review in (case.unaided, case.aided):
         if review:
             sure = "" if review.confidence is None else f", confidence {review.confidence}"
+            sure += "" if review.likelihood is None else f", likelihood {review.likelihood} %"
+            sure += f", BI-RADS {review.birads}" if review.birads else ""
             flag = " · flagged" if review.flagged else ""
             saved = review.created_at[:16].replace("T", " ")
             st.caption(f"Your {review.phase} reading: **{_title(review.label)}**{sure}{flag} · saved {saved} UTC")
@@ -76,8 +86,26 @@ def _confidence(case: Case) -> None:
     st.slider(label, 0, 100, step=5, format="%d %%", key=key, on_change=_keep, args=(case, "confidence"))
 
 
+def _likelihood(case: Case) -> None:
+    _restore(case, "likelihood")
+    required = case.place is not None and case.place.reader_study.rules.likelihood_required
+    st.number_input(
+        f"Likelihood of {case.task.positive}, 0–100 % (L)", 0, 100, value=None, step=1, key=case.key("likelihood"),
+        placeholder="required" if required else "optional", on_change=_keep, args=(case, "likelihood"),
+    )  # fmt: skip
+
+
+def _birads(case: Case) -> None:
+    _restore(case, "birads")
+    required = case.place is not None and case.place.reader_study.rules.birads_required
+    st.segmented_control(
+        f"BI-RADS (Shift+0–6){', required' if required else ''}", BIRADS, key=case.key("birads"), width="stretch",
+        on_change=_keep, args=(case, "birads"),
+    )  # fmt: skip
+
+
 def _save_row(case: Case, prediction_id: int | None, after_save: Callable[[Case], None]) -> None:
-    text = "Save and show the model" if case.blind else "Save and next"
+    text = "Save and show the model" if case.blind and not case.washout else "Save and next"
     save, token = messages.guarded(_save), st.session_state[case.key("token")]
     st.button(
         text, type="primary", icon=":material/done_all:", width="stretch", shortcut="Ctrl+Enter", key=case.key("save"),
@@ -125,42 +153,58 @@ def correct(case: Case) -> None:
     said = case.aided
     keep_draft(
         case, confidence=said.confidence, heatmap_verdict=said.heatmap_verdict or None, comment=said.comment,
-        flagged=said.flagged, regions=[dict(region) for region in said.regions],
+        flagged=said.flagged, regions=[dict(region) for region in said.regions], likelihood=said.likelihood,
+        birads=said.birads or None,
     )  # fmt: skip
-    for name in ("confidence", "comment", "heatmap_verdict"):
+    for name in ("confidence", *_WIDGETS):
         st.session_state.pop(case.key(name), None)
 
 
 def _save(case: Case, prediction_id: int | None, token: str, after_save: Callable[[Case], None]) -> None:
-    with store.write() as session:
-        draft = reviews.get_draft(session, case.study.id, case.reviewer) or {}
-        if any(r.client_token == token for r in reviews.review_history(session, case.study.id, case.reviewer)):
-            return  # a second click: the first one has stored this reading
-        if draft.get("token") != token or draft.get("phase") != case.phase or not draft.get("label"):
-            raise Refused("This case was changed in another tab. Reload the page: what you entered last is kept.")
-        said = _entered(case, draft)
-        stored = reviews.add_review(
-            session,
-            Review(
-                study_id=case.study.id, reviewer=case.reviewer, phase=case.phase, label=draft["label"],
-                client_token=token, prediction_id=prediction_id,
-                confidence=said.get("confidence"), heatmap_verdict=said.get("heatmap_verdict") or "",
-                comment=said.get("comment") or "", flagged=bool(draft.get("flagged")),
-                regions=tuple(draft.get("regions", case.regions)), seconds=seconds_spent(case),
-            ),
-        )  # fmt: skip
-        reviews.delete_draft(session, case.study.id, case.reviewer)
+    # Read here: the writer's thread, in which the rest runs, knows neither widgets nor session.
+    widgets, seconds = _widgets(case), seconds_spent(case)
+    stored = writer.save(lambda session: _store(session, case, prediction_id, token, (widgets, seconds)))
+    if stored is None:
+        return  # a second click: the first one has stored this reading
     forget(case)
-    messages.saved(f"Saved: {case.study.name}, {_title(stored.label).lower()}")
+    messages.saved(f"Saved: {case.title}, {_title(stored.label).lower()}")
     after_save(case)
 
 
-def _entered(case: Case, draft: dict[str, Any]) -> dict[str, Any]:
+def _store(
+    session: Session, case: Case, prediction_id: int | None, token: str, entered: tuple[dict[str, Any], float]
+) -> Review | None:
+    where = (case.study.id, case.reviewer)
+    draft = reviews.get_draft(session, *where, case.reader_study) or {}
+    if any(r.client_token == token for r in reviews.review_history(session, *where, case.reader_study)):
+        return None
+    if draft.get("token") != token or draft.get("phase") != case.phase or not draft.get("label"):
+        raise Refused("This case was changed in another tab. Reload the page: what you entered last is kept.")
+    widgets, seconds = entered
+    said = _entered(draft, widgets)
+    stored = reviews.add_review(
+        session,
+        Review(
+            study_id=case.study.id, reviewer=case.reviewer, phase=case.phase, label=draft["label"],
+            client_token=token, prediction_id=prediction_id, reader_study=case.reader_study,
+            confidence=said.get("confidence"), likelihood=said.get("likelihood"), birads=said.get("birads") or "",
+            heatmap_verdict=said.get("heatmap_verdict") or "", comment=said.get("comment") or "",
+            flagged=bool(draft.get("flagged")), regions=tuple(draft.get("regions", case.regions)), seconds=seconds,
+        ),
+    )  # fmt: skip
+    reviews.delete_draft(session, *where, case.reader_study)
+    return stored
+
+
+def _widgets(case: Case) -> dict[str, Any]:
+    """What the form's widgets hold at this moment, those that there are."""
+    keys = {name: case.key(name) for name in ("confidence", *_WIDGETS)}
+    return {name: st.session_state[key] for name, key in keys.items() if key in st.session_state}
+
+
+def _entered(draft: dict[str, Any], widgets: dict[str, Any]) -> dict[str, Any]:
     """The draft with what the widgets say now: a comment left for the save key reaches us together with the save."""
-    said = dict(draft)
-    for name in ("comment", "heatmap_verdict"):
-        if case.key(name) in st.session_state:
-            said[name] = st.session_state[case.key(name)]
+    said = draft | {name: widgets[name] for name in _WIDGETS if name in widgets}
     before = UNTOUCHED if draft.get("confidence") is None else draft["confidence"]
-    shown = st.session_state.get(case.key("confidence"), before)
+    shown = widgets.get("confidence", before)
     return said if shown == before else said | {"confidence": shown}

@@ -11,17 +11,32 @@ from typing import Any
 import streamlit as st
 
 from core import settings
+from core.reader_records import ReaderStudy
 from core.records import Phase, Refused, Review
 from core.tasks import TASKS, Task
 from db import engine as store
-from db import reviews, studies
+from db import reader_studies, reader_turns, reviews, studies
+from db.reader_turns import Progress
 from db.studies import StudySummary
+from pages.ui.clock import Clock
 from pages.ui.session import case_key
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a case stands in a reader study: the study, and how far its reader has come. `turn` is None for a case read before."""
+
+    reader_study: ReaderStudy
+    progress: Progress
+    repeats: bool  # a case that is looked at again, not the one whose turn it is
+
+
+@dataclass(frozen=True)
 class Case:
-    """A study in front of one reviewer. `blind` means that nothing of a model's result may reach the browser yet."""
+    """A study in front of one reviewer. `blind` means that nothing of a model's result may reach the browser yet.
+
+    `place` is None in daily work.
+    """
 
     study: StudySummary
     reviewer: str
@@ -29,6 +44,26 @@ class Case:
     blind: bool
     history: tuple[Review, ...]  # the reader's own readings of the study, oldest first
     draft: Mapping[str, Any]
+    place: Place | None = None
+
+    @property
+    def reader_study(self) -> int | None:
+        """Id of the reader study that the reading belongs to, or None in daily work."""
+        return None if self.place is None else self.place.reader_study.id
+
+    @property
+    def title(self) -> str:
+        """What the case is called. In a reader study it has a number only: a name could give the answer away."""
+        if self.place is None:
+            return self.study.name
+        if self.place.repeats or self.place.progress.turn is None:
+            return "Previous case"
+        return f"Case {self.place.progress.turn.number} of {self.place.progress.turn.total}"
+
+    @property
+    def washout(self) -> bool:
+        """Whether the two readings of a case are made in sessions that must know nothing of each other."""
+        return self.place is not None and self.place.reader_study.protocol == "washout"
 
     @property
     def unaided(self) -> Review | None:
@@ -41,6 +76,8 @@ class Case:
         return self._newest("aided")
 
     def _newest(self, phase: Phase) -> Review | None:
+        if self.washout and phase != self.phase:
+            return None  # the other session is not recalled
         return next((review for review in reversed(self.history) if review.phase == phase), None)
 
     @property
@@ -61,30 +98,98 @@ class Case:
         newest = self.aided or self.unaided
         return newest.regions if newest else ()
 
+    @property
+    def view_key(self) -> str:
+        """What the viewer calls the case: the same study read in another phase or reader study is another view."""
+        return self.key("view")
+
     def key(self, name: str) -> str:
         """Widget key of this case and phase."""
-        return case_key(name, self.study.id, self.phase)
+        scope = "" if self.place is None else f":{self.place.reader_study.id}"
+        return case_key(name, self.study.id, self.phase) + scope
 
 
 def open_case(study_id: str, reviewer: str) -> Case | None:
-    """The case of that study, or None where the store has no such study. Starts its clock at the first call in this tab."""
+    """The case of that study in daily work, or None where the store has none. Starts its clock at the first call in this tab.
+
+    `Refused` while the reviewer reads it in a running reader study: here the model would be a click away.
+    """
     with store.read() as session:
         study = studies.get_study_summary(session, study_id)
         if study is None:
             return None
+        if reader_turns.is_held_back(session, reviewer, study_id):
+            raise Refused("You read this study in a running reader study; open it from **Reader studies**.")
         history = tuple(reviews.review_history(session, study_id, reviewer))
         draft = reviews.get_draft(session, study_id, reviewer) or {}
     blind = settings.reading_protocol() == "unaided-then-aided" and not history
     phase: Phase = "unaided" if blind else "aided"
-    case = Case(study, reviewer, phase, blind, history, draft if draft.get("phase") == phase else {})
-    st.session_state.setdefault(case.key("started"), time.monotonic() - float(case.draft.get("seconds", 0)))
+    return _begun(Case(study, reviewer, phase, blind, history, draft if draft.get("phase") == phase else {}))
+
+
+def open_turn(number: int, reviewer: str, study_id: str = "") -> Case | Progress:
+    """The case whose turn it is in a reader study; where nothing is to be read now, how far the reader has come.
+
+    `study_id` asks for the case read last instead, where it may be looked at again: never in a wash-out, never a case that
+    has its aided reading still to come. `Refused` for whoever does not read the study.
+    """
+    with store.read() as session:
+        reader_study = reader_studies.get_reader_study(session, number)
+        if reader_study is None or reader_study.status == "draft":
+            raise Refused("There is no such reader study to read.")
+        progress = reader_turns.progress_of(session, reader_study, reviewer)
+        turn = progress.turn
+        again = bool(study_id) and can_look_back(reader_study, progress) and study_id == progress.last
+        if turn is None and not again:
+            return progress
+        wanted = progress.last if again or turn is None else turn.study_id
+        phase: Phase = "aided" if again or turn is None else turn.phase
+        study = studies.get_study_summary(session, wanted)
+        history = tuple(reviews.review_history(session, wanted, reviewer, number))
+        draft = reviews.get_draft(session, wanted, reviewer, number) or {}
+    assert study is not None  # a case of a reader study is a study: the store's keys see to it
+    place = Place(reader_study, progress, again)
+    draft = draft if draft.get("phase") == phase else {}
+    return _begun(Case(study, reviewer, phase, phase == "unaided", history, draft, place))
+
+
+def can_look_back(study: ReaderStudy, progress: Progress) -> bool:
+    """Whether the case read last may be opened again: it is wholly read, and seeing the model once more spoils nothing."""
+    unfinished = progress.turn is not None and progress.turn.study_id == progress.last
+    return study.status == "running" and study.protocol != "washout" and bool(progress.last) and not unfinished
+
+
+def _begun(case: Case) -> Case:
+    counted = float(case.draft.get("seconds", 0))
+    st.session_state.setdefault(case.key("clock"), Clock(counted, time.monotonic()))
     st.session_state.setdefault(case.key("token"), case.draft.get("token") or uuid.uuid4().hex)
     return case
 
 
 def seconds_spent(case: Case) -> float:
-    """Seconds since the case was opened, over reloads."""
-    return round(time.monotonic() - st.session_state.get(case.key("started"), time.monotonic()), 1)
+    """Seconds that somebody looked at the case, over reloads."""
+    return st.session_state.get(case.key("clock"), Clock()).seconds(time.monotonic())
+
+
+def attend(case: Case, active: bool, idle_s: float) -> None:
+    """Let the case's clock run, or stop it; `idle_s` seconds before now do not count."""
+    clock, now = st.session_state.get(case.key("clock")), time.monotonic()
+    if clock is not None:
+        st.session_state[case.key("clock")] = clock.resumed(now) if active else clock.paused(now, idle_s)
+        keep_seconds(case)
+
+
+def keep_seconds(case: Case) -> None:
+    """Store the clock's sum, so that a reload goes on from it. In daily work only beside answers: looking begins no reading."""
+    token = st.session_state.get(case.key("token"))
+    with store.write() as session:
+        draft = reviews.get_draft(session, case.study.id, case.reviewer, case.reader_study)
+        if draft is None and case.place is not None and not case.place.repeats:
+            history = reviews.review_history(session, case.study.id, case.reviewer, case.reader_study)
+            draft = {"phase": case.phase, "token": token} if [r.id for r in history] == case.readings else None
+        if draft is not None and draft.get("token") == token and token is not None:
+            kept = draft | {"seconds": seconds_spent(case)}
+            reviews.save_draft(session, case.study.id, case.reviewer, kept, case.reader_study)
 
 
 def keep_draft(case: Case, **changed: Any) -> None:
@@ -93,18 +198,19 @@ def keep_draft(case: Case, **changed: Any) -> None:
     Raises `Refused` where this reading is saved already, by a click a moment ago or in another tab: what is stored stays.
     """
     token = st.session_state.get(case.key("token"))
+    where = (case.study.id, case.reviewer)
     with store.write() as session:
-        history = reviews.review_history(session, case.study.id, case.reviewer)
+        history = reviews.review_history(session, *where, case.reader_study)
         if token is None or [review.id for review in history] != case.readings:
             raise Refused("This reading is saved already. Reload the page to see it.")
-        draft = dict(reviews.get_draft(session, case.study.id, case.reviewer) or {})
+        draft = dict(reviews.get_draft(session, *where, case.reader_study) or {})
         if draft.get("phase") != case.phase:
             draft = {}
         draft |= changed | {"phase": case.phase, "token": token, "seconds": seconds_spent(case)}
-        reviews.save_draft(session, case.study.id, case.reviewer, draft)
+        reviews.save_draft(session, *where, draft, case.reader_study)
 
 
 def forget(case: Case) -> None:
     """Forget the clock and token of a case whose reading is stored: a later correction is a new reading."""
-    for name in ("started", "token"):
+    for name in ("clock", "token"):
         st.session_state.pop(case.key(name), None)

@@ -51,6 +51,10 @@ def show(case: Case) -> ModelView | None:
 
 def _choose_model(case: Case) -> Model | None:
     with store.read() as session:
+        if case.place is not None:  # a reader study has one model, whatever is active meanwhile
+            model = models.get_model(session, case.place.reader_study.model_version)
+            st.markdown(f"**Model** {model.name}" if model else "No model")
+            return model
         active = models.list_models(session, task=case.study.task, status="active")
         newest = models.default_model(session, case.study.task)
     if not active or newest is None:

@@ -7,7 +7,7 @@ import pytest
 
 from core.reader_records import Rules, StudyPlan
 from core.records import Refused
-from db import audit, engine, models, reader_cases, reader_studies, reader_turns, reviews, studies, users
+from db import audit, engine, holds, models, reader_cases, reader_studies, reader_turns, reviews, studies, users
 from db.reviews import ReviewQuery
 from db.studies import WorklistQuery
 from tests.db import make
@@ -307,7 +307,7 @@ def test_progress_counts_readings_and_says_nothing_else(store):
         ({"protocol": "blind"}, "protocol is"),
         ({"cases": ()}, "1 to 5000 cases"),
         ({"cases": ("x", "x")}, "twice"),
-        ({"cases": ("x",)}, "1 of the 1 cases"),
+        ({"cases": ("x",)}, "1 of the 1 cases are no readable"),
         ({"readers": ()}, "1 to 100 readers"),
         ({"readers": ("Zoe",)}, "Zoe cannot read"),
         ({"model_version": "0"}, "needs a registered model"),
@@ -352,3 +352,16 @@ def test_cases_are_chosen_by_query_list_and_sample(store):
         assert [made[ids.index(case)].reference_standard for case in sample] == ["malignant"] * 3 + ["benign"] * 2
         with pytest.raises(Refused, match="Only 4"):
             reader_cases.cases_by_sample(session, "breast-mri", {"malignant": 5}, 5)
+
+
+def test_held_studies_are_no_cases(store):
+    """What may show a name is in no sample, query or list, and a plan that names it is refused."""
+    cases = make.add_studies(2)
+    make.reader_study(cases[1:])
+    with engine.write() as session:
+        holds.add_hold(session, cases[0], "It may show a name.", "Ann")
+        assert reader_cases.cases_by_query(session, "breast-mri") == cases[1:]
+        assert reader_cases.cases_by_list(session, "breast-mri", [cases[0]]) == ([], [cases[0]])
+        assert reader_cases.reference_counts(session, "breast-mri") == {}
+    with pytest.raises(Refused, match="no readable"):
+        make.reader_study(cases, name="other")

@@ -150,7 +150,7 @@ def test_a_reload_keeps_the_draft_and_the_person(version, phantoms, visit):
     page.wait_for_selector("button:has-text('Save and show the model'):enabled")
     page.reload()
     page.wait_for_selector("button:has-text('Save and show the model'):enabled")
-    page.wait_for_function("document.querySelector('textarea').value === 'half a thought'")
+    page.wait_for_function("document.querySelector('textarea')?.value === 'half a thought'")
     page.keyboard.press("Control+Enter")
     ben.text("Model visible")
     with engine.read() as session:

@@ -37,6 +37,7 @@ _SCRIPTS = (
     "input.js",
     "controls.js",
     "page_keys.js",
+    "attention.js",
     "viewer.js",
 )
 _POINTS = {"rect": 2, "point": 1}  # kind of region -> number of its points
@@ -191,6 +192,7 @@ def study_viewer(
     key: str = "viewer",
     on_regions_change: Callable[[], None] | None = None,
     on_point_change: Callable[[], None] | None = None,
+    on_attention_change: Callable[[], None] | None = None,
 ) -> Any:
     """Show the images of one case and return the component's result.
 
@@ -200,7 +202,8 @@ def study_viewer(
     `regions` come from the page's own store: {"kind": "rect" | "point", "image", "points": [[x, y], …]}; in a callback,
     `received_regions` says what the reviewer marked. `prefetch` are pixel addresses the reviewer will want next;
     `height` is the stage's in CSS pixels (default: what the window leaves); `tool` is the one in hand when a case opens
-    (window, pan, rect, point; default: the one used last).
+    (window, pan, rect, point; default: the one used last). `on_attention_change` is called when the window is hidden or
+    shown and when nobody moves or somebody does again: `received_attention` says which.
     """
     if not frames:
         raise ValueError("the viewer needs at least one frame")
@@ -218,12 +221,14 @@ def study_viewer(
         "height": height,
         "tool": tool,
         "wants_point": on_point_change is not None,
+        "wants_attention": on_attention_change is not None,
     }
     return _mount(
         key=key,
         data=data,
         on_regions_change=on_regions_change or _ignore,
         on_point_change=on_point_change or _ignore,
+        on_attention_change=on_attention_change or _ignore,
     )
 
 
@@ -269,6 +274,15 @@ def received_regions(key: str = "viewer") -> tuple[str, list[dict[str, Any]]] | 
     if not isinstance(view_key, str) or not isinstance(items, Sequence):
         return None
     return view_key, [region for item in items[:MAX_REGIONS] if (region := _clean_region(item)) is not None]
+
+
+def received_attention(key: str = "viewer") -> tuple[str, bool, float] | None:
+    """(view_key, somebody looks, seconds without a movement until now): call it in `on_attention_change`; else None."""
+    message = (st.session_state.get(key) or {}).get("attention")
+    try:
+        return str(message["view_key"]), message["active"] is True, float(message["idle_s"])
+    except (TypeError, ValueError, KeyError):
+        return None
 
 
 def _clean_region(item: Any) -> dict[str, Any] | None:

@@ -11,7 +11,38 @@ function handOnSaveKey(event) {
   document.body.dispatchEvent(new KeyboardEvent("keydown", { key, code, ctrlKey, metaKey, bubbles: true, cancelable: true }));
 }
 
+// Keys of the form that Streamlit cannot give: L goes to the likelihood, Shift and a digit choose the BI-RADS category.
+
+const CATEGORIES = { Digit4: ["4A", "4B", "4C"] }; // Shift+4 again goes on to the next
+
+function chooseCategory(event) {
+  const names = CATEGORIES[event.code] ?? [event.code.slice(-1)];
+  const choices = [...document.querySelectorAll("[class*='st-key-birads'] [role=radio]")];
+  const now = names.findIndex((name) => choices.some((c) => c.textContent === name && c.getAttribute("aria-checked") === "true"));
+  const next = names[(now + 1) % names.length];
+  if (now >= 0 && names.length === 1) return true; // chosen already: a second press must not take it away
+  const choice = choices.find((c) => c.textContent === next);
+  choice?.click();
+  return Boolean(choice);
+}
+
+function formKey(event) {
+  if (event.ctrlKey || event.altKey || event.metaKey || !event.isTrusted || belongsElsewhere(event)) return;
+  let taken = false;
+  if (event.shiftKey && /^Digit[0-6]$/.test(event.code)) taken = chooseCategory(event);
+  else if (!event.shiftKey && event.key.toLowerCase() === "l") {
+    const field = document.querySelector("[class*='st-key-likelihood'] input");
+    field?.focus();
+    field?.select();
+    taken = Boolean(field);
+  }
+  if (!taken) return;
+  event.stopImmediatePropagation();
+  event.preventDefault();
+}
+
 if (!window.tumortraceSaveKey) {
   window.tumortraceSaveKey = true; // the module may be evaluated again in the same page
   document.addEventListener("keydown", handOnSaveKey, true);
+  document.addEventListener("keydown", formKey, true);
 }

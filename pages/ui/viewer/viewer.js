@@ -36,10 +36,12 @@ class Viewer {
     this.observer = new ResizeObserver(() => this.stage.resize(this));
     this.observer.observe(this.stage.element);
     this.stage.resize(this);
+    this.attention = new Attention((active, idle_s) => this.tellAttention(active, idle_s));
   }
 
   dispose() {
     this.playing = null;
+    this.attention.dispose();
     this.observer.disconnect();
     document.removeEventListener("keydown", this.onKey);
   }
@@ -66,6 +68,7 @@ class Viewer {
     }));
     this.showAsked(component.data);
     this.takeRegions(component.data, arrives);
+    if (arrives) this.attention.again();
     const index = Math.min(this.state.frame, this.frames.length - 1);
     if (this.wanted?.url !== this.frames[index].url) this.show(index);
     else this.draw();
@@ -292,6 +295,12 @@ class Viewer {
     this.component.setStateValue("regions", { view_key: this.viewKey, items, serial: lastSerial });
     this.draw();
     this.bar.sync();
+  }
+
+  tellAttention(active, idle_s) {
+    if (this.component?.data.wants_attention && this.root.isConnected) {
+      this.component.setTriggerValue("attention", { view_key: this.viewKey, active, idle_s });
+    }
   }
 
   // ---- drawing ----------------------------------------------------------------------------------------------------

@@ -1,0 +1,335 @@
+"""Reader studies and adjudication as pages: who sees what, when; and the clock that counts a reading."""
+
+import math
+import re
+
+import pytest
+import streamlit as st
+
+from core.reader_records import Rules, StudyPlan
+from core.records import Refused
+from db import adjudication, engine, predictions, reader_studies, reader_turns, reviews
+from db.adjudication import QueueQuery
+from pages.ui import identity, study_form
+from pages.ui.clock import Clock
+from tests.pages.conftest import register
+from tests.pages.test_pages import add_person, add_studies, button, open_page, read, said
+
+LOOSE = Rules(likelihood_required=False)
+
+
+def make_study(cases, version, protocol="sequential", *, start=True, rules=LOOSE):
+    """A reader study that Anna and Ben read; gives its id."""
+    for name, role in (("Anna", "reviewer"), ("Ben", "reviewer"), ("Lea", "lead")):
+        add_person(name, role)
+    plan = StudyPlan("Spring", "breast-mri", protocol, version, tuple(cases), ("Anna", "Ben"), 1, rules)
+    with engine.write() as session:
+        number = reader_studies.add_reader_study(session, plan, "Lea").id
+        if start:
+            reader_studies.start_reader_study(session, number, "Lea")
+    return number
+
+
+def turn_of(number, reader="Anna"):
+    """What that reader reads next."""
+    with engine.read() as session:
+        return reader_turns.progress_of(session, reader_studies.get_reader_study(session, number), reader).turn
+
+
+def open_turn(number, user="Anna", **query):
+    """The review page inside a reader study."""
+    return open_page("review", user=user, reader_study=str(number), **query)
+
+
+@pytest.fixture
+def version(store, trained):
+    """One registered model."""
+    return register(trained)
+
+
+def test_a_sequential_reading_commits_then_reveals_then_goes_on(version):
+    """Nothing of the model before the commit, its one model after it, and then the next case; all outside daily work."""
+    cases = add_studies(2)
+    number = make_study(cases, version)
+    first = turn_of(number).study_id
+    at = open_turn(number)
+    assert "Case 1 of 2" in said(at)
+    assert "Small CNN" not in said(at)
+    assert not re.search(r"Study 000\d", said(at)), "a name could give the answer away"
+    with engine.read() as session:
+        assert predictions.get_prediction(session, first, version) is None
+    read(at, "Benign", "Save and show the model")
+    assert "Small CNN, test" in said(at)
+    assert not at.selectbox or at.selectbox[0].label != "Model"
+    assert button(at, "Save and next").disabled, "the class is decided anew: agreeing costs what disagreeing costs"
+    read(at, "Malignant", "Save and next")
+    assert "Case 2 of 2" in said(at)
+    with engine.read() as session:
+        history = reviews.review_history(session, first, "Anna", number)
+        assert [(r.phase, r.label, r.prediction_id is None) for r in history] == [
+            ("unaided", "benign", True), ("aided", "malignant", False),
+        ]  # fmt: skip
+        assert reviews.review_history(session, first, "Anna") == []
+
+
+def test_the_last_case_can_be_corrected_but_its_unaided_reading_not(version):
+    """Looking back opens the aided reading only; the unaided one stands."""
+    number = make_study(add_studies(2), version)
+    first = turn_of(number).study_id
+    at = read(read(open_turn(number), "Benign", "Save and show"), "Benign", "Save and next")
+    button(at, "Previous").click().run()
+    assert "Previous case" in said(at)
+    button(at, "Correct this reading").click().run()
+    read(at, "Malignant", "Save and next")
+    assert "Case 2 of 2" in said(at)
+    with engine.read() as session:
+        assert [r.label for r in reviews.review_history(session, first, "Anna", number)] == [
+            "benign", "benign", "malignant",
+        ]  # fmt: skip
+
+
+def test_no_link_leads_to_a_case_before_its_turn(version):
+    """Asking for another case of the study by its address gives the one whose turn it is."""
+    cases = add_studies(3)
+    number = make_study(cases, version)
+    later = next(case for case in cases if case != turn_of(number).study_id)
+    at = open_turn(number, study=later)
+    assert "Case 1 of 3" in said(at)
+    assert "model hidden" in " ".join(str(b.proto.body) for b in at.get("markdown")) or "Read first" in said(at)
+
+
+def test_a_washout_session_shows_no_model_and_then_waits(version):
+    """Whoever begins unaided sees no model in the whole session; then the page says when the second one opens."""
+    number = make_study(add_studies(2), version, "washout")
+    with engine.read() as session:
+        halves = reader_studies.list_readers(session, number)
+    blind = next(name for name, half in halves.items() if half == 0)
+    at = open_turn(number, blind)
+    for _ in range(2):
+        assert "Small CNN" not in said(at)
+        assert "without the model" in said(at)
+        read(at, "Benign", "Save and next")
+    assert "First session done" in said(at)
+    assert not [b for b in at.button if b.label.startswith("Previous")]
+    aided = next(name for name, half in halves.items() if half == 1)
+    assert "Small CNN" in said(open_turn(number, aided))
+
+
+def test_what_the_rules_ask_for_is_said_and_nothing_is_lost(version):
+    """Saving without a likelihood ends in a sentence; with it, the reading is stored."""
+    number = make_study(add_studies(1), version, "aided", rules=Rules(True, False))
+    at = read(open_turn(number), "Benign", "Save and next")
+    assert "asks for a likelihood" in said(at)
+    field = next(n for n in at.number_input if n.label.startswith("Likelihood"))
+    field.set_value(35).run()
+    button(at, "Save and next").click().run()
+    assert "All read" in said(at)
+    with engine.read() as session:
+        (saved,) = reviews.review_history(session, read_case(number), "Anna", number)
+    assert (saved.likelihood, saved.label, saved.confidence) == (35, "benign", None)
+
+
+def read_case(number):
+    """The study's only case."""
+    with engine.read() as session:
+        return reader_studies.list_cases(session, number)[0]
+
+
+def test_drafts_and_the_clock_s_sum_survive_a_reload(version):
+    """Another tab goes on with what was entered and with the seconds counted so far."""
+    number = make_study(add_studies(1), version)
+    at = open_turn(number)
+    button(at, "Benign").click().run()
+    case = read_case(number)
+    with engine.write() as session:
+        draft = reviews.get_draft(session, case, "Anna", number)
+        reviews.save_draft(session, case, "Anna", draft | {"seconds": 100.0}, number)
+        assert reviews.get_draft(session, case, "Anna") is None
+    read(open_turn(number), "Benign", "Save and show")
+    with engine.read() as session:
+        assert 100 <= reviews.review_history(session, case, "Anna", number)[0].seconds < 160
+
+
+def test_a_case_of_a_running_study_is_closed_to_its_readers_daily_work(version):
+    """By address it is refused in a sentence; the agreement page forgets it; another reviewer goes on reading it."""
+    (case,) = add_studies(1)
+    add_person()
+    at = open_page("review", study=case)
+    read(at, "Benign", "Save and show")
+    read(at, "Benign", "Save and next")
+    assert "Reviewer and model" in said(open_page("agreement")) or open_page("agreement").dataframe
+    number = make_study([case], version)
+    at = open_page("review", study=case)
+    assert "running reader study" in said(at)
+    assert "Small CNN" not in said(at)
+    assert "No aided readings yet" in said(open_page("agreement"))
+    add_person("Cleo")
+    assert "Study 0000" in said(open_page("review", user="Cleo", study=case))
+    with engine.write() as session:
+        reader_studies.close_reader_study(session, number, "Lea")
+    assert open_page("agreement").dataframe
+
+
+OTHERS = (
+    "worklist",
+    "agreement",
+    "runs",
+    "performance",
+    "comparison",
+    "features",
+    "models",
+    "datasets",
+    "adjudication",
+)
+
+
+@pytest.mark.parametrize("page", [*OTHERS, "reader_studies", "review"])
+@pytest.mark.parametrize("user", ["Anna", "Cleo"])
+def test_no_page_tells_a_reviewer_of_other_readers_or_the_reference(version, page, user):
+    """While a study runs: neither Ben's comment nor the reference standard of its case is on any page, reader or not."""
+    cases = add_studies(1)
+    number = make_study(cases, version)
+    add_person("Cleo")
+    at = open_turn(number, "Ben")
+    at.text_area[0].set_value("ben-was-here")
+    read(at, "Malignant", "Save and show")
+    shown = open_page(page, user=user)
+    text = said(shown) + " ".join(str(frame.value.to_dict()) for frame in shown.dataframe)
+    assert "ben-was-here" not in text
+    assert "reference_standard" not in text
+    if page in ("datasets", "adjudication"):
+        assert "Only a project lead" in text
+    if page == "reader_studies":
+        assert "Ben" not in text
+
+
+def test_the_lead_sees_completeness_and_no_result_while_it_runs(version):
+    """Names, counts and times; classes and comments come with adjudication after closing."""
+    number = make_study(add_studies(1), version)
+    at = open_turn(number, "Ben")
+    at.text_area[0].set_value("ben-was-here")
+    read(at, "Malignant", "Save and show")
+    lead = open_page("reader_studies", user="Lea")
+    (table,) = [frame.value for frame in lead.dataframe if "Reader" in frame.value]
+    assert list(table["Readings"]) == ["0 of 2", "1 of 2"]
+    assert "alignant" not in str(table.to_dict())
+    text = said(open_page("adjudication", user="Lea"))
+    assert "Nothing to decide" in text
+    assert "ben-was-here" not in text + said(open_page("agreement", user="Lea"))
+
+
+def test_a_lead_or_a_stranger_cannot_read_in_it(version):
+    """Not even by the address."""
+    number = make_study(add_studies(1), version)
+    add_person("Cleo")
+    for name in ("Lea", "Cleo"):
+        assert "not a reader" in said(open_turn(number, name))
+    draft = make_study_named("Draft", version)
+    assert "no such reader study" in said(open_turn(draft))
+    assert "no such reader study" in said(open_turn(999))
+
+
+def make_study_named(name, version):
+    """A draft of that name, of one new case."""
+    with engine.write() as session:
+        cases = tuple(reader_studies.list_cases(session, 1))
+        plan = StudyPlan(name, "breast-mri", "aided", version, cases, ("Anna",), 1, LOOSE)
+        return reader_studies.add_reader_study(session, plan, "Lea").id
+
+
+def test_a_lead_draws_up_starts_and_closes_a_study(version):
+    """By the page's own controls: sample, draft, start, close."""
+    add_studies(4)  # all malignant
+    for name, role in (("Anna", "reviewer"), ("Lea", "lead")):
+        add_person(name, role)
+    at = open_page("reader_studies", user="Lea")
+    assert button(at, "Create draft").disabled
+    at.text_input(key="rs_name").set_value("Autumn").run()
+    at.multiselect(key="rs_readers").set_value(["Anna"]).run()
+    at.number_input(key="rs_n:breast-mri:malignant").set_value(3).run()
+    assert "3 cases × 1 readers × 2 = 6 readings" in said(at)
+    button(at, "Create draft").click().run()
+    assert not at.exception
+    assert "Autumn" in said(at)
+    button(at, "Start Autumn").click().run()
+    mine = open_page("reader_studies", user="Anna")
+    assert "0 of 6 readings saved" in mine.get("progress")[0].proto.text
+    assert button(mine, "Begin reading")
+    at = open_page("reader_studies", user="Lea")
+    button(at, "Close Autumn").click().run()
+    with engine.read() as session:
+        (study,) = reader_studies.list_reader_studies(session)
+    assert (study.status, study.cases, study.rules.likelihood_required) == ("closed", 3, True)
+
+
+def test_only_leads_draw_up_and_decide(store):
+    """The form and the steps refuse a reviewer, whatever the navigation hides."""
+    reviewer = add_person()
+    for function in (lambda: study_form.show(reviewer), lambda: study_form._create(reviewer, ())):
+        with pytest.raises(Refused, match="Only a project lead"):
+            function()
+    with pytest.raises(Refused, match="Only a project lead"):
+        identity.require_lead(reviewer)
+
+
+def test_the_adjudicator_decides_and_gets_the_next(version):
+    """Readings without names; one class key and one save per case; then the empty state, and the decision as a reference."""
+    cases = add_studies(2)
+    number = make_study(cases, version, "aided")
+    for name, label in (("Anna", "Benign"), ("Ben", "Malignant")):
+        at = open_turn(number, name)
+        for _ in cases:
+            read(at, label, "Save and next")
+    with engine.write() as session:
+        reader_studies.close_reader_study(session, number, "Lea")
+    at = open_page("adjudication", user="Lea", reader_study=str(number))
+    for _ in cases:
+        table = next(frame.value for frame in at.dataframe if "Reader" in frame.value)
+        assert sorted(table["Class"]) == ["benign", "malignant"]
+        assert list(table["Reader"]) == ["A", "B"]
+        text = said(at)
+        assert "Anna" not in text
+        assert "Ben" not in text.replace("Benign", "")
+        button(at, "Malignant").click().run()
+        button(at, "Decide and next").click().run()
+        assert not at.exception
+    assert "Nothing to decide" in said(at)
+    with engine.read() as session:
+        assert adjudication.count_queue(session, QueueQuery(number)) == {"readers": 0, "model": 0, "decided": 2}
+        assert set(adjudication.adjudicated_references(session, "breast-mri").values()) == {"malignant"}
+
+
+def test_a_clock_counts_only_while_somebody_looks():
+    """10 s, a pause, 5 s: 15 s. Idle seconds before the pause do not count, and nothing makes it run backwards."""
+    clock = Clock(0.0, 100.0)
+    assert clock.seconds(110.0) == 10.0
+    paused = clock.paused(110.0)
+    assert paused.seconds(500.0) == 10.0
+    assert paused.paused(600.0) is paused
+    again = paused.resumed(500.0)
+    assert again.resumed(550.0) is again
+    assert again.seconds(505.0) == 15.0
+    assert clock.paused(110.0, 4.0).counted == 6.0
+    assert clock.paused(110.0, 1e9).counted == 0.0
+    assert clock.paused(110.0, -5.0).counted == 10.0
+    assert clock.paused(110.0, math.nan).counted == 10.0
+
+
+def test_a_hidden_window_s_message_stops_the_clock_and_is_stored(version, monkeypatch):
+    """`attend` keeps the sum in the draft at once, so that a reload from a hidden window loses nothing."""
+    from pages.ui import case as cases_module
+
+    number = make_study(add_studies(1), version)
+    monkeypatch.setattr(st, "session_state", {})
+    moment = [1000.0]
+    monkeypatch.setattr(cases_module.time, "monotonic", lambda: moment[0])
+    case = cases_module.open_turn(number, "Anna")
+    moment[0] = 1030.0
+    cases_module.attend(case, active=False, idle_s=10.0)
+    moment[0] = 2000.0
+    assert cases_module.seconds_spent(case) == 20.0
+    with engine.read() as session:
+        assert reviews.get_draft(session, case.study.id, "Anna", number)["seconds"] == 20.0
+    cases_module.attend(case, active=True, idle_s=0.0)
+    moment[0] = 2005.0
+    assert cases_module.seconds_spent(case) == 25.0
