@@ -30,8 +30,10 @@ def run(options: argparse.Namespace) -> int:
 
     if options.png:
         options.png.mkdir(parents=True, exist_ok=True)
-    paths = [file for path in options.paths for file in files_below(path)]
-    exams = read_exams([Source.of_path(path) for path in paths], task=options.task, secret=installation_secret())
+    found = [(file, path if path.is_dir() else None) for path in options.paths for file in files_below(path)]
+    paths = [file for file, _ in found]
+    sources = [Source.of_path(*file_and_root) for file_and_root in found]
+    exams = read_exams(sources, task=options.task, secret=installation_secret())
     refused = 0
     for count, outcome in enumerate((outcome for exam in exams for outcome in exam), start=1):
         member = outcome.name.partition(" › ")[2]
@@ -39,6 +41,8 @@ def run(options: argparse.Namespace) -> int:
         if outcome.rejected:
             refused += 1
             facts |= {"refused": outcome.rejected.reason, "hint": outcome.rejected.hint}
+        elif not outcome.images:
+            facts |= {"kind": "table", "note": outcome.note}
         else:
             facts |= _described(outcome.images, outcome.facts)
             facts |= {"study": outcome.study_id, "studies": len(outcome.studies), "note": outcome.note}
@@ -106,6 +110,8 @@ def _write(images: Sequence[Image], folder: Path, name: str) -> list[str]:
 def _sentence(facts: dict[str, Any]) -> str:
     if "refused" in facts:
         return f"{facts['file']}: refused. {facts['refused']} {facts['hint']}".rstrip()
+    if facts["kind"] == "table":
+        return f"{facts['file']}: {facts['note']}."
     size = " × ".join(str(edge) for edge in facts["shape"][:2]) + (" colour" if len(facts["shape"]) == 3 else "")
     pictures = f"{facts['frames']} of " if facts["frames"] > 1 else ""
     windows = ", ".join(f"{w['function']} {w['center']:g}/{w['width']:g}" for w in facts["windows"])

@@ -11,10 +11,10 @@ from typing import Any
 
 from core.datasets.dataset import Case, Progress
 from core.reading import read_upload
+from core.reading.placement import SPLIT_NAMES as SPLIT_NAMES
 from core.records import Image, Refused, StudyRejected
 from core.settings import installation_secret
 
-SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _KEEP_BYTES = 512 * 2**20  # decoded pixels kept, so that a small dataset is decoded once; the rest is read again
 
 

@@ -10,7 +10,9 @@ from typing import Any
 
 from core.reading import process
 from core.reading.dicom import Instance
+from core.reading.gather import Part, joined_pictures, with_stated
 from core.reading.intake import Item, Reader, Source
+from core.reading.placement import Table, read_table
 from core.reading.sniff import READABLE
 from core.reading.studies import join
 from core.records import Image, Study, StudyRejected
@@ -48,14 +50,18 @@ def read_exams(
     """Read files exam by exam: the outcomes of one exam's files at a time, as soon as it is whole.
 
     Of thousands of files no more than one exam is held in memory. DICOM files of one study (same StudyInstanceUID, patient
-    and modality) become one study, which belongs to the first of them, wherever they stand among the sources. A study's
-    task is its modality's, else `task`. `secret` keys the pseudonyms of patients. Files are decoded in child processes
-    (`core.reading.process`) unless they are `trusted`: made by this program, or chosen by its people for training.
+    and modality) become one study, which belongs to the first of them, wherever they stand among the sources. Pictures
+    whose folders (`Class/Patient/file`, of the classes of `task`) or whose row in a table among the sources name their
+    patient become one study of that patient, with the reference standard. A study's task is its modality's, else `task`.
+    `secret` keys the pseudonyms of patients. Files are decoded in child processes (`core.reading.process`) unless they are
+    `trusted`: made by this program, or chosen by its people for training.
     Raises `Refused` for an unknown `task`; never for a file's content.
     """
     if task:
         get_task(task)
-    return (_outcomes(items, task) for items in Reader(task, secret, trusted=trusted).exams(sources))
+    tables = [table for source in sources if (table := _table(source))]
+    reader = Reader(task, secret, trusted=trusted, tables=tables)
+    return (_outcomes(items, task, tables, secret) for items in reader.exams(sources))
 
 
 def read_uploads(
@@ -101,36 +107,60 @@ def _read_all(sources: Sequence[Source], task: str, secret: bytes, trusted: bool
     return sorted((outcome for batch in batches for outcome in batch), key=lambda outcome: outcome.position)
 
 
-def _outcomes(items: list[Item], task: str) -> list[Outcome]:
-    """Join DICOM items into studies; every item becomes an outcome at its own place."""
+def _table(source: Source) -> Table | None:
+    try:
+        return read_table(source.name, source.load()) if source.name.lower().endswith(".csv") else None
+    except (StudyRejected, OSError):
+        return None  # said when it is read
+
+
+def _outcomes(items: list[Item], task: str, tables: Sequence[Table], secret: bytes) -> list[Outcome]:
+    """Join the items of one exam into studies; every item becomes an outcome at its own place."""
+    tables = [*tables, *(item.content for item in items if isinstance(item.content, Table))]
     groups: dict[str, dict[str, Instance]] = {}  # study key -> identity -> instance
+    paths: dict[str, list[str]] = {}
     for item in items:
         if isinstance(item.content, Instance):
             groups.setdefault(item.content.study_key, {}).setdefault(item.content.identity, item.content)
-    studies = {key: join(list(members.values()), task) for key, members in groups.items()}
+            paths.setdefault(item.content.study_key, []).append(item.path)
+    studies = {
+        key: with_stated(join(list(members.values()), task), paths[key], task, tables)
+        for key, members in groups.items()
+    }
     outcomes, given, seen = [], set(), set()
-    for item in items:
+    for item, pictures in joined_pictures(items, task, tables, secret):
         outcome = Outcome(item.name, (), None, position=item.position)
-        if isinstance(item.content, StudyRejected):
-            outcome = replace(outcome, rejected=item.content)
-        elif isinstance(item.content, list):
-            outcome = _with_own(outcome, item.content)
-        else:
-            key = item.content.study_key
-            study = studies[key]
-            outcome = replace(
-                outcome, images=item.content.images, facts=item.content.metadata, study_id=study.id,
-                cleaned=item.content.cleaned,
-            )  # fmt: skip
-            if key not in given:
-                outcome = replace(outcome, studies=(study,))
-            else:
-                same = item.content.identity in seen
-                outcome = replace(outcome, note=f"{'same picture again, ' if same else ''}part of study {study.name}")
+        if isinstance(item.content, Instance):
+            key, identity = item.content.study_key, item.content.identity
+            outcome = _of_instance(outcome, item.content, studies[key])
+            if key in given:
+                same = "same picture again, " if identity in seen else ""
+                outcome = replace(outcome, studies=(), note=f"{same}part of study {studies[key].name}")
             given.add(key)
-            seen.add(item.content.identity)
+            seen.add(identity)
+        else:
+            outcome = _of_file(outcome, item.content if pictures is None else pictures)
         outcomes.append(outcome)
     return outcomes
+
+
+def _of_instance(outcome: Outcome, instance: Instance, study: Study) -> Outcome:
+    return replace(
+        outcome, studies=(study,), images=instance.images, facts=instance.metadata, study_id=study.id,
+        cleaned=instance.cleaned,
+    )  # fmt: skip
+
+
+def _of_file(outcome: Outcome, content: list[Study] | Part | Table | StudyRejected) -> Outcome:
+    """The outcome of a file that is no DICOM instance."""
+    if isinstance(content, StudyRejected):
+        return replace(outcome, rejected=content)
+    if isinstance(content, Table):
+        return replace(outcome, note="a table that says what the pictures beside it are")
+    if isinstance(content, Part):
+        note = f"part of study {content.study_name}"
+        return replace(outcome, images=content.images, facts=content.facts, study_id=content.study_id, note=note)
+    return _with_own(outcome, content)
 
 
 def _with_own(outcome: Outcome, studies: list[Study]) -> Outcome:

@@ -15,10 +15,11 @@ from core.reading.archive import read_members
 from core.reading.dicom import Instance
 from core.reading.exams import HEAD_BYTES, exam_key
 from core.reading.names import display_name
+from core.reading.placement import Table, placement_of, read_table
 from core.reading.sniff import kind_of
 from core.records import Study, StudyRejected
 
-Content = Instance | list[Study] | StudyRejected
+Content = Instance | list[Study] | StudyRejected | Table
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,11 @@ class Source:
         return cls(name, lambda: data, lambda: data[:HEAD_BYTES])
 
     @classmethod
-    def of_path(cls, path: Path) -> Source:
-        """A file on this machine's disks; an irregular one (a pipe, a device) is refused rather than waited for."""
+    def of_path(cls, path: Path, below: Path | None = None) -> Source:
+        """A file on this machine's disks; an irregular one (a pipe, a device) is refused rather than waited for.
+
+        With `below`, a folder that it lies in, its name has the folders from there on: they may say what a picture is.
+        """
 
         def load() -> bytes:
             if not path.is_file() and path.exists():
@@ -53,16 +57,17 @@ class Source:
             with path.open("rb") as file:
                 return file.read(HEAD_BYTES)
 
-        return cls(path.name, load, head)
+        return cls(path.relative_to(below).as_posix() if below else path.name, load, head)
 
 
 @dataclass(frozen=True)
 class Item:
-    """One file, or one file inside a ZIP: `position` is its source's."""
+    """One file, or one file inside a ZIP: `position` is its source's, `path` its name with folders, not for display."""
 
     position: int
     name: str
     content: Content
+    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,9 @@ class _Job:
     exam: int
     position: int
     name: str
-    data: bytes | StudyRejected
+    data: bytes | StudyRejected | Table
     in_archive: bool = False
+    path: str = ""
 
 
 class Reader:
@@ -83,7 +89,8 @@ class Reader:
     on machines without visitors, and by the same functions, so that pixels are equal either way.
     """
 
-    def __init__(self, task: str, secret: bytes, *, trusted: bool) -> None:
+    def __init__(self, task: str, secret: bytes, *, trusted: bool, tables: Sequence[Table] = ()) -> None:
+        self._tables = tables
         self._arguments = {"task": task, "secret": secret}
         self._trusted = trusted
 
@@ -100,7 +107,7 @@ class Reader:
             budget -= _decoded_bytes(content)
             if budget < 0 and not isinstance(content, StudyRejected):
                 content = _too_much(job.in_archive)
-            held.append(Item(job.position, job.name, content))
+            held.append(Item(job.position, job.name, content, job.path))
         if held:
             yield held
 
@@ -110,7 +117,9 @@ class Reader:
             return [[0]]
         groups: dict[str, list[int]] = {}
         for position, source in enumerate(sources):
-            groups.setdefault(self._exam_key(source) or f"alone {position}", []).append(position)
+            placement = placement_of(source.name, str(self._arguments["task"]), self._tables)
+            placed = f"placed {placement.key}" if placement and placement.key else ""
+            groups.setdefault(self._exam_key(source) or placed or f"alone {position}", []).append(position)
         return list(groups.values())
 
     def _exam_key(self, source: Source) -> str:
@@ -144,7 +153,7 @@ class Reader:
                 yield job, future.result()
 
     def _content(self, job: _Job) -> Content:
-        if isinstance(job.data, StudyRejected):
+        if isinstance(job.data, (StudyRejected, Table)):
             return job.data
         arguments: dict[str, Any] = {"name": job.name.split(" › ")[-1], "data": job.data, **self._arguments}
         try:
@@ -165,11 +174,13 @@ def _opened(exam: int, position: int, source: Source) -> Iterator[_Job]:
     try:
         data = source.load()
         limits.check_upload_size(len(data))
-        if kind_of(data) != "zip":
-            yield _Job(exam, position, shown, data)
+        table = read_table(source.name, data)
+        if table or kind_of(data) != "zip":
+            yield _Job(exam, position, shown, table or data, path=source.name)
             return
         for member, content in _timely(read_members(data)):
-            yield _Job(exam, position, f"{shown} › {display_name(member)}", content, in_archive=True)
+            table = read_table(member, content) if isinstance(content, bytes) else None
+            yield _Job(exam, position, f"{shown} › {display_name(member)}", table or content, True, member)
     except StudyRejected as rejected:
         yield _Job(exam, position, shown, rejected)
     except OSError as error:
@@ -196,7 +207,7 @@ def _timely(members: Iterator[tuple[str, bytes | StudyRejected]]) -> Iterator[tu
 
 
 def _decoded_bytes(content: Content) -> int:
-    if isinstance(content, StudyRejected):
+    if isinstance(content, (StudyRejected, Table)):
         return 0
     holders = [content] if isinstance(content, Instance) else content
     return sum(image.pixels.nbytes for holder in holders for image in holder.images)

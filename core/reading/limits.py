@@ -21,6 +21,7 @@ ZIP_ENTRIES = 2000
 ZIP_DIRECTORY_BYTES = 2 * MIB  # the list of names at a ZIP's end: 1 KiB for each entry
 ZIP_BYTES = 1024 * MIB  # all members, counted while reading
 PICTURE_PIXELS = 50_000_000  # one PNG, JPEG or TIFF page
+TABLE_BYTES = 32 * MIB  # one CSV table of pictures
 NPZ_MEMBERS = 32
 NPZ_IMAGES = 2000
 HEADER_READS = 100_000  # read calls while parsing a DICOM header: about 20,000 elements and 10,000 items
