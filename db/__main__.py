@@ -8,14 +8,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from core.records import Refused, Study, StudyRejected
+from core.records import Refused, StudyRejected
 from core.tasks import TASKS
 from db import engine as store
 from db.engine import StoreError
+
+if TYPE_CHECKING:
+    from db.importing import Imported
+
+_LISTED = 20  # refused files that are listed again at the end of an import
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -170,52 +175,40 @@ def _ingest_predictions(options: argparse.Namespace) -> int:
 
 
 def _import(options: argparse.Namespace) -> int:
-    from core import settings
     from core.progress import Bar
-    from core.reading import read_paths
+    from core.reading import Source
+    from db.importing import Tally, import_exams
 
-    refused, bar = 0, Bar()
     files = list(_files(options.paths))
-    groups = _groups(files)
-    for number, group in enumerate(groups, start=1):
-        bar(number / len(groups), f"{group[0].name}")
-        for outcome in read_paths(group, task=options.task, secret=settings.installation_secret()):
-            problem = outcome.rejected
-            if problem is None and any(not study.task for study in outcome.studies):
-                problem = StudyRejected("The file does not say what it shows.", "Name it with --task.")
-            if problem:
-                refused += 1
-                _say(options, {"file": outcome.name, "refused": str(problem)}, f"{outcome.name}: refused. {problem}")
-                continue
-            added, held = _store_studies(outcome.studies)
-            facts = {
-                "file": outcome.name,
-                "studies": [s.id for s in outcome.studies],
-                "stored": sum(added),
-                "held": held,
-            }
-            text = f"{sum(added)} stored, {len(added) - sum(added)} already there" if added else outcome.note
-            text += f", {held} held until somebody has looked for names in the pixels (page Clean)" if held else ""
-            _say(options, facts, f"{outcome.name}: {text}.")
-    return 1 if refused else 0
+    if not files:
+        raise Refused(f"There are no files in {', '.join(map(str, options.paths))}.")
+    tally, bar = Tally(len(files)), Bar()
+    try:
+        for exam in import_exams([Source.of_path(file) for file in files], options.task, by="terminal"):
+            for imported in exam:
+                tally.count(imported)
+                _say_imported(options, files[imported.position], imported)
+            bar(tally.fraction, tally.text)
+    finally:  # also where it is stopped
+        print(tally.summary, file=sys.stderr)
+        for name, problem in tally.refused[:_LISTED]:
+            print(f"  {name}: {problem}", file=sys.stderr)
+        if (more := len(tally.refused) - _LISTED) > 0:
+            print(f"  … and {more:,} more, all above", file=sys.stderr)
+    return 1 if tally.refused else 0
 
 
-def _store_studies(found: Sequence[Study]) -> tuple[list[bool], int]:
-    """Which of the studies are new, and how many of these are held."""
-    from core.deidentify.hold import reason_to_hold
-    from db import holds, pixels, studies
-
-    with store.read() as session:
-        new = [study for study in found if not studies.is_stored(session, study.id)]
-    for study in new:
-        pixels.put_all(study.images)  # before the transaction: packing pixels must not hold up reviewers
-    reasons = {study.id: reason_to_hold(study) for study in found}
-    with store.write() as session:
-        added = [studies.add_study(session, study) for study in found]
-        held = [study for study, is_new in zip(found, added, strict=True) if is_new and reasons[study.id]]
-        for study in held:
-            holds.add_hold(session, study.id, reasons[study.id], "terminal")
-    return added, len(held)
+def _say_imported(options: argparse.Namespace, path: Path, imported: Imported) -> None:
+    facts: dict[str, Any] = {"file": imported.name, "path": str(path)}
+    if imported.refused:
+        _say(options, facts | {"refused": str(imported.refused)}, f"{path}: refused. {imported.refused}")
+        return
+    stored = sum(imported.added)
+    text = f"{stored} stored, {len(imported.added) - stored} already there" if imported.added else imported.note
+    held = len(imported.held)
+    text += f", {held} held until somebody has looked for names in the pixels (page Clean)" if held else ""
+    facts |= {"studies": list(imported.study_ids), "stored": stored, "held": held}
+    _say(options, facts, f"{imported.name}: {text}.")
 
 
 def _files(paths: list[Path]) -> Iterator[Path]:
@@ -225,14 +218,6 @@ def _files(paths: list[Path]) -> Iterator[Path]:
         if not path.exists():
             raise Refused(f"There is no file or folder {path}.")
         yield from files_below(path)
-
-
-def _groups(files: list[Path]) -> list[list[Path]]:
-    """Files of one folder together: a DICOM study's files usually lie side by side, and must become one study."""
-    by_folder: dict[Path, list[Path]] = {}
-    for file in files:
-        by_folder.setdefault(file.parent, []).append(file)
-    return list(by_folder.values())
 
 
 def _register(options: argparse.Namespace) -> int:

@@ -6,8 +6,10 @@ The files hold raw little-endian samples, row by row, and can be sent to a brows
 from __future__ import annotations
 
 import gzip
+import time
 import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +37,17 @@ def put_pixels(image: Image) -> str:
         with whole_file(path) as file:
             file.write(gzip.compress(samples, compresslevel=1, mtime=0))
     return pixel_hash
+
+
+def remove_drafts(older_than_seconds: float = 3600.0) -> int:
+    """Delete half-written files that a killed process left behind, and say how many; a younger one may be in the making."""
+    count, oldest = 0, time.time() - older_than_seconds
+    for draft in (settings.home() / "pixels").glob("*/.*.gz.*"):
+        with suppress(FileNotFoundError):  # somebody else was faster
+            if draft.stat().st_mtime < oldest:
+                draft.unlink()
+                count += 1
+    return count
 
 
 def put_all(images: Iterable[Image]) -> list[str]:

@@ -2,57 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
 import pandas as pd
 import streamlit as st
 
-from core import settings
-from core.reading import read_uploads
 from core.tasks import TASKS
-from db.engine import StoreError
-from db.users import User
-from pages.ui import identity, messages
-from pages.ui.storing import store_outcome
+from db.importing import counted
+from pages.ui import charts, identity, imports, messages
 from pages.ui.tables import CLICK, clicked_row
 
 RESULTS, ROUND = "upload_results", "upload_round"
 KINDS = "PNG, JPEG, TIFF, DICOM, MedMNIST-style NPZ, or a ZIP of these"
+SHOWN = 10  # refusals that are also said in full below the table
 
 
-def take(files: Sequence, task: str, user: User) -> list[dict[str, str]]:
-    """Read and store the files one after the other, with progress; repeating it after a stop stores nothing twice."""
-    bar = st.progress(0.0, text="Reading …")
-
-    def contents() -> Iterator[tuple[str, bytes]]:
-        for number, file in enumerate(files):
-            bar.progress(0.5 * number / len(files), text=f"Reading {number + 1} of {len(files)}: {file.name}")
-            yield file.name, file.getvalue()
-
-    outcomes = read_uploads(contents(), task=task, secret=settings.installation_secret())
-    rows = []
-    for number, outcome in enumerate(outcomes, start=1):
-        try:
-            rows.append(store_outcome(outcome, user))
-        except StoreError as problem:
-            rows.append({"File": outcome.name, "Result": "Refused", "What": f"Not stored. {problem}", "study": ""})
-        bar.progress(0.5 + 0.5 * number / len(outcomes), text=f"Stored {number} of {len(outcomes)}: {outcome.name}")
-    bar.empty()
-    return rows
-
-
-def results(rows: list[dict[str, str]]) -> None:
-    table = pd.DataFrame(rows)
-    stored, refused = (table["Result"] == "Stored").sum(), (table["Result"] == "Refused").sum()
-    held = int((table["Result"] == "Held").sum())
-    known = f", {n} already there" if (n := (table["Result"] == "Already stored").sum()) else ""
-    count = "1 file" if len(table) == 1 else f"{len(table)} files"
-    waiting = f", {held} held" if held else ""
-    st.markdown(f"**{count}**: {stored} stored{waiting}{known}, {refused} refused. Click a stored file to read it.")
+def results(rows: list[dict[str, str]], problem: str) -> None:
+    table = pd.DataFrame(rows, columns=["File", "Result", "What", "study"])
+    counts = table["Result"].value_counts()
+    stored, held, refused = (int(counts.get(result, 0)) for result in ("Stored", "Held", "Refused"))
+    waiting = f", {held:,} held" if held else ""
+    known = f", {n:,} already there" if (n := counts.get("Already stored", 0)) else ""
+    if problem:
+        st.warning(problem, icon=":material/warning:")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        count = counted(len(table), "file")
+        st.markdown(
+            f"**{count}**: {stored:,} stored{waiting}{known}, {refused:,} refused. Click a stored file to read it."
+        )
+        if refused:
+            charts.csv(lambda: safe_csv(table[table["Result"] == "Refused"][["File", "What"]]), "refused-files")
     if held:
-        wait = "One study waits" if held == 1 else f"{held} studies wait"
+        wait = "One study waits" if held == 1 else f"{held:,} studies wait"
         st.warning(f"{wait} until you have looked for names in the pixels.", icon=":material/visibility_lock:")
         st.page_link("clean.py", label="Clean held studies", icon=":material/ink_eraser:")
+    order = ["Refused", "Held", "Stored", "Already stored", "Read"]  # what needs somebody comes first
+    table = table.sort_values("Result", key=lambda r: r.map(order.index), kind="stable", ignore_index=True)
     event = st.dataframe(
         table.assign(Result=table["Result"].map(lambda r: [r])), hide_index=True, on_select="rerun",
         selection_mode=CLICK, key=f"upload_table:{st.session_state[ROUND]}", alt="What each file became",
@@ -67,17 +50,27 @@ def results(rows: list[dict[str, str]]) -> None:
             "What": st.column_config.TextColumn(width="large"),
         },
     )  # fmt: skip
-    if (picked := clicked_row(event)) is not None and (study := rows[picked]["study"]):
-        page = "clean.py" if rows[picked]["Result"] == "Held" else "review.py"
+    if (picked := clicked_row(event)) is not None and (study := table["study"][picked]):
+        page = "clean.py" if table["Result"][picked] == "Held" else "review.py"
         st.switch_page(page, query_params={"study": study})
-    for row in rows:
-        if row["Result"] == "Refused":
-            st.error(f"**{row['File']}** — {row['What']}", icon=":material/error:")
+    for row in [row for row in rows if row["Result"] == "Refused"][:SHOWN]:
+        st.error(f"**{row['File']}** — {row['What']}", icon=":material/error:")
+    if refused > SHOWN:
+        st.caption(f"… and {refused - SHOWN:,} more refused files, listed first in the table and in the CSV.")
+
+
+def safe_csv(table: pd.DataFrame) -> pd.DataFrame:
+    """Names of files are other people's words: one that a spreadsheet would compute is kept as text."""
+    return table.map(lambda text: f"'{text}" if text[:1] in "=+-@" else text)
 
 
 user = identity.current_user()
 st.title("Upload")
 st.session_state.setdefault(ROUND, 0)
+if imports.running(user.name):
+    if (ended := imports.finished(user.name)) is None:
+        st.stop()
+    st.session_state[RESULTS] = (ended.rows, ended.problem)
 with st.container(horizontal=True, vertical_alignment="bottom"):
     task = st.selectbox(
         "Pictures without a DICOM header show", [*TASKS], index=None, placeholder="Choose a task",
@@ -90,10 +83,10 @@ files = st.file_uploader(
     key=f"uploader:{folder}:{st.session_state[ROUND]}",
 )
 if files:
-    st.session_state[RESULTS] = take(files, task or "", user)
+    imports.start(user.name, files, task or "")
     st.session_state[ROUND] += 1  # a new key empties the uploader, so that nothing is read twice or held in memory
     st.rerun()
-if rows := st.session_state.get(RESULTS):
-    results(rows)
+if RESULTS in st.session_state:
+    results(*st.session_state[RESULTS])
 else:
     messages.empty("Nothing uploaded in this session", "What each file became, or why it was refused, is listed here.")

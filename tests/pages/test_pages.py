@@ -208,6 +208,10 @@ def upload(task=None, **files):
     for name, data in files.items():
         at.file_uploader[0].upload(name.replace("_dot_", "."), data, "application/octet-stream")
     at.run()
+    for _ in range(60):  # the import runs beside the page
+        if not any(button.key == "upload_stop" for button in at.button):
+            break
+        at.run()
     assert not at.exception, at.exception
     return at
 

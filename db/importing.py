@@ -1,0 +1,151 @@
+"""Files -> stored studies, exam by exam: what `python -m db import` and the upload page share. It composes core and db.
+
+Every exam is stored in one transaction, its pixels before it: an import that ends early, however it ends, leaves whole studies
+only, and repeating it adds what is missing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from core import settings
+from core.deidentify.hold import reason_to_hold
+from core.reading import Outcome, Source, read_exams
+from core.records import Study, StudyRejected
+from db import engine as store
+from db import holds, pixels, studies
+
+Result = Literal["Stored", "Held", "Already stored", "Read", "Refused"]
+_ASK_FOR_TASK = StudyRejected(
+    "The file does not say what it shows.", "Choose the task (in a terminal: --task) and read it again."
+)
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What one file became. `added` says for each of its studies whether it is new; a part of an exam (`note`) has none."""
+
+    name: str
+    position: int
+    study_ids: tuple[str, ...] = ()
+    added: tuple[bool, ...] = ()
+    title: str = ""  # the study's name, or how many there are
+    task: str = ""
+    images: int = 0
+    held: tuple[str, ...] = ()  # why new studies wait until somebody has looked at their pixels
+    note: str = ""
+    notices: tuple[str, ...] = ()  # what a reader should know of the file
+    refused: StudyRejected | None = None
+
+    @property
+    def result(self) -> Result:
+        """In a word."""
+        if self.refused:
+            return "Refused"
+        if not self.added:
+            return "Read"
+        if self.held:
+            return "Held"
+        return "Stored" if any(self.added) else "Already stored"
+
+
+@dataclass
+class Tally:
+    """How far an import of `total` files is. `files` are done; `refused` are (name, why)."""
+
+    total: int
+    files: int = 0
+    stored: int = 0
+    held: int = 0
+    known: int = 0
+    refused: list[tuple[str, StudyRejected]] = field(default_factory=list)
+    begun: float = field(default_factory=time.monotonic)
+    _seen: set[int] = field(default_factory=set)
+
+    def count(self, imported: Imported) -> None:
+        """Take one file's result in."""
+        self._seen.add(imported.position)
+        self.files = len(self._seen)
+        self.stored += sum(imported.added)
+        self.held += len(imported.held)
+        self.known += len(imported.added) - sum(imported.added)
+        if imported.refused:
+            self.refused.append((imported.name, imported.refused))
+
+    @property
+    def fraction(self) -> float:
+        """Part of the files that is done, 0–1."""
+        return min(self.files / max(self.total, 1), 1.0)
+
+    @property
+    def text(self) -> str:
+        """Count, rate and refusals so far."""
+        seconds = time.monotonic() - self.begun
+        rate = f", {self.files / seconds:,.0f} per second" if self.files > 1 and seconds > 1 else ""
+        return f"{self.files:,} of {counted(self.total, 'file')}{rate}, {len(self.refused):,} refused"
+
+    @property
+    def summary(self) -> str:
+        """What came of it all."""
+        known = f", {self.known:,} already there" if self.known else ""
+        held = f" ({self.held:,} of them held)" if self.held else ""
+        stored = counted(self.stored, "study", "studies")
+        return f"{counted(self.files, 'file')}: {stored} stored{held}{known}, {len(self.refused):,} refused."
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number with its noun."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def import_exams(sources: Sequence[Source], task: str = "", *, by: str) -> Iterator[list[Imported]]:
+    """Read and store files; the results of one exam at a time, after its commit. `by` is a person's name, or terminal.
+
+    Pictures without a DICOM header need a `task`. Raises `Refused` for an unknown task, `StoreError` when the store fails:
+    what was given before is stored, and nothing else.
+    """
+    pixels.remove_drafts()
+    for outcomes in read_exams(sources, task=task, secret=settings.installation_secret()):
+        yield [_imported(outcome, by) for outcome in outcomes]
+
+
+def _imported(outcome: Outcome, by: str) -> Imported:
+    name, position = outcome.name, outcome.position
+    notices = tuple(outcome.facts.get("notices", ()))
+    if outcome.rejected or any(not study.task for study in outcome.studies):
+        return Imported(name, position, refused=outcome.rejected or _ASK_FOR_TASK)
+    if not outcome.studies:
+        return Imported(name, position, note=outcome.note, notices=notices)
+    added, held = _store(outcome.studies, by)
+    first = outcome.studies[0]
+    return Imported(
+        name,
+        position,
+        study_ids=tuple(study.id for study in outcome.studies),
+        added=added,
+        title=first.name if len(added) == 1 else f"{len(added)} studies",
+        task=first.task,
+        images=sum(len(study.images) for study in outcome.studies),
+        held=held,
+        notices=notices,
+    )
+
+
+def _store(found: Sequence[Study], by: str) -> tuple[tuple[bool, ...], tuple[str, ...]]:
+    """Store studies in one transaction: which of them are new, and why some of the new ones are held."""
+    with store.read() as session:
+        new = [study for study in found if not studies.is_stored(session, study.id)]
+    for study in new:  # before the transaction: packing a mammogram must not hold up other people's saves
+        pixels.put_all(study.images)
+    reasons = {study.id: reason_to_hold(study) for study in new}
+    with store.write() as session:
+        added = tuple(studies.add_study(session, study) for study in found)
+        kept = [study for study, is_new in zip(found, added, strict=True) if is_new]
+        held = tuple(reason for study in kept if (reason := reasons.get(study.id, "")))
+        for study in kept:
+            if reason := reasons.get(study.id, ""):
+                holds.add_hold(session, study.id, reason, by)
+    return added, held
