@@ -51,6 +51,10 @@ def read_run(folder: Path) -> EvaluationRun:
                 f"run.json in {folder.name} counts {dataset['n']} cases, predictions.csv has {len(case_ids)}."
             )
         point = facts["operating_point"]
+        if point and str(point["chosen_on"]).split(" ")[0] in ("test", "train"):
+            raise Refused(
+                f"The threshold of the run in {folder.name} was chosen on {point['chosen_on']}; only validation may choose one."
+            )
         return EvaluationRun(
             id=str(facts["id"]),
             model_version=str(model["version"]),

@@ -223,6 +223,10 @@ def test_a_damaged_run_json_is_refused(copy, text):
         ({"metrics": {"auc": {"worth": 1}}}, "damaged"),
         ({"metrics": {"auc": 0.9}}, "damaged"),
         ({"operating_point": {"name": "youden"}}, "damaged"),
+        (
+            {"operating_point": {"name": "Youden", "threshold": 0.5, "chosen_on": "test (n = 40)"}},
+            "only validation may",
+        ),
         ({"dataset": {"n": 39, "name": "x"}}, "counts 39 cases, predictions.csv has 40"),
         ({"model": None}, "damaged"),
         ({"history": 3}, "damaged"),
