@@ -62,6 +62,17 @@ def hold_policy() -> str:
     return wanted
 
 
+def study_names() -> str:
+    """`TUMORTRACE_STUDY_NAMES`: `neutral` (default: a file's name, often the patient's, is not stored) or `files`.
+
+    Raises `Refused` for others.
+    """
+    wanted = os.environ.get("TUMORTRACE_STUDY_NAMES", "neutral").lower()
+    if wanted not in ("neutral", "files"):
+        raise Refused(f"TUMORTRACE_STUDY_NAMES is '{wanted}'; it must be neutral or files.")
+    return wanted
+
+
 def installation_secret() -> bytes:
     """32 random bytes of this installation (for pseudonyms and signed addresses), made once and kept in the home folder."""
     path = home() / "secret.key"

@@ -15,6 +15,7 @@ import pandas as pd
 from sqlalchemy import ColumnElement, case, false, func, select, true, tuple_
 from sqlalchemy.orm import Session
 
+from core import settings
 from core.records import Image, Study, Window
 from db.frames import frame
 from db.pixels import load_pixels, put_pixels
@@ -110,7 +111,7 @@ def add_study(session: Session, study: Study) -> bool:
     session.add(
         StudyRow(
             id=study.id,
-            name=study.name,
+            name=_stored_name(study),
             modality=study.modality,
             patient_id=study.patient_id,
             task=study.task,
@@ -123,6 +124,16 @@ def add_study(session: Session, study: Study) -> bool:
     session.add_all(_image_row(study.id, position, image, key) for position, (image, key) in enumerate(rows))
     session.flush()
     return True
+
+
+def _stored_name(study: Study) -> str:
+    """The study's name; where it comes from a file's name, kind and id instead (an NPZ's also split and number)."""
+    facts = study.metadata
+    if facts.get("source") not in ("PNG", "JPEG", "TIFF", "NPZ") or settings.study_names() == "files":
+        return study.name
+    if "index" in facts:
+        return f"NPZ {study.id[:8]} {facts.get('split', '')} {facts['index']}".replace("  ", " ")
+    return f"{facts['source']} {study.id[:8]}"
 
 
 def _restore_pixels(session: Session, study: Study) -> None:

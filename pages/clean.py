@@ -40,7 +40,7 @@ def viewer(study: StudySummary) -> None:
 
     study_viewer(
         frames_of(study, cleaning=True), view_key=study.id, regions=cleaning.rectangles(study.id), key=VIEWER,
-        tool="rect", on_regions_change=keep,
+        cleaning=True, on_regions_change=keep,
     )  # fmt: skip
 
 

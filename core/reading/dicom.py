@@ -20,7 +20,7 @@ from pydicom.tag import BaseTag, Tag
 
 from core.reading import limits
 from core.reading.cleaned import left_behind
-from core.reading.dicom_facts import FACT_KEYWORDS, facts_of, notices_of, number, text
+from core.reading.dicom_facts import FACT_KEYWORDS, facts_of, notices_of, number, term, text
 from core.reading.dicom_pixels import PIXEL_KEYWORDS, PIXELS, decode_images
 from core.reading.names import pseudonym
 from core.reading.places import PLACE_KEYWORDS, Place, place_of
@@ -195,7 +195,7 @@ def _check_is_picture(dataset: Dataset) -> None:
 
 
 def _instance(dataset: Dataset, images: tuple[Image, ...], secret: bytes, digest: str) -> Instance:
-    modality = text(dataset, "Modality")
+    modality = term(dataset, "Modality")
     patient = str(dataset.get("PatientID") or "")
     study_uid = str(dataset.get("StudyInstanceUID") or "") or digest  # a file that names no study is one
     raw = text(dataset, "PresentationIntentType") == "FOR PROCESSING"  # a study of its own: nobody reads it by mistake

@@ -9,6 +9,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
+from core.reading.terms import TERMS, VENDORS
 from core.records import Laterality
 
 _CODE = re.compile(r"[A-Z0-9_ /-]{1,16}")
@@ -60,6 +61,12 @@ def text(dataset: Dataset, keyword: str) -> str:
     return value if _CODE.fullmatch(value) else ""
 
 
+def term(dataset: Dataset, keyword: str) -> str:
+    """A code string that is one of the standard's own words; empty for any other, which could be a name."""
+    value = text(dataset, keyword)
+    return value if value in TERMS else ""
+
+
 def group(dataset: Dataset, keyword: str, frame: int) -> Dataset:
     """Where an enhanced object keeps a functional group of one frame: per frame, shared, or else the data set itself."""
     for sequence, index in zip(_GROUPS, (frame, 0), strict=True):
@@ -104,7 +111,7 @@ def frame_time_ms(dataset: Dataset, frame: int = 0) -> float | None:
 
 def view(dataset: Dataset) -> str:
     """The view position (CC, MLO, …), from its element or its code; empty where neither is stated."""
-    if position := text(dataset, "ViewPosition"):
+    if position := term(dataset, "ViewPosition"):
         return position
     items = dataset.get("ViewCodeSequence") or ()
     return _VIEWS.get(text(items[0], "CodeValue"), "") if len(items) else ""
@@ -118,14 +125,14 @@ def facts_of(dataset: Dataset) -> dict[str, Any]:
     spacing = spacing_mm(dataset)
     facts = {
         "source": "DICOM",
-        "modality": text(dataset, "Modality"),
-        "manufacturer": _plain_words(dataset),
-        "body_part": text(dataset, "BodyPartExamined"),
+        "modality": term(dataset, "Modality"),
+        "manufacturer": _vendor(dataset),
+        "body_part": term(dataset, "BodyPartExamined"),
         "rows": int(number(dataset, "Rows", 0)),
         "columns": int(number(dataset, "Columns", 0)),
         "bits_stored": int(number(dataset, "BitsStored", 0)),
-        "photometric": text(dataset, "PhotometricInterpretation"),
-        "presentation_intent": text(dataset, "PresentationIntentType"),
+        "photometric": term(dataset, "PhotometricInterpretation"),
+        "presentation_intent": term(dataset, "PresentationIntentType"),
         "view_position": view(dataset),
         "spacing_mm": list(spacing) if spacing else None,
         "frame_time_ms": frame_time_ms(dataset),
@@ -152,10 +159,10 @@ def notices_of(dataset: Dataset, *, has_overlays: bool) -> list[str]:
     return notices
 
 
-def _plain_words(dataset: Dataset) -> str:
-    """The manufacturer's name; empty where it holds anything but words."""
+def _vendor(dataset: Dataset) -> str:
+    """The manufacturer as the table writes it; empty where it is not in the table."""
     try:
-        words = str(first(dataset.get("Manufacturer")) or "").strip()
+        words = re.split(r"[^A-Z0-9]+", str(first(dataset.get("Manufacturer")) or "").strip().upper())
     except Exception:  # a damaged element
         return ""
-    return words if re.fullmatch(r"[\w .,&()/-]{1,64}", words) else ""
+    return VENDORS.get(words[0], "")

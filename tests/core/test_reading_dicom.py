@@ -437,7 +437,7 @@ def test_allowed_facts_are_kept() -> None:
         make_dicom(
             RAMP,
             Modality="MG",
-            Manufacturer="ACME Imaging",
+            Manufacturer="SIEMENS Healthineers, Erlangen",
             BodyPartExamined="BREAST",
             ImageLaterality="L",
             ViewPosition="MLO",
@@ -455,7 +455,7 @@ def test_allowed_facts_are_kept() -> None:
     assert json.loads(json.dumps(study.metadata)) == {
         "source": "DICOM",
         "modality": "MG",
-        "manufacturer": "ACME Imaging",
+        "manufacturer": "Siemens",
         "body_part": "BREAST",
         "rows": 3,
         "columns": 4,

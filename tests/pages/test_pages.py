@@ -17,7 +17,7 @@ from db import audit, engine, models, predictions, reviews, studies, users
 from pages.ui.identity import require_lead
 from tests.pages.conftest import ROOT, register
 
-PAGES = ("worklist", "review", "upload", "agreement", "runs", "performance", "comparison", "models")
+PAGES = ("worklist", "review", "upload", "clean", "agreement", "runs", "performance", "comparison", "models")
 
 
 def add_person(name="Anna", role="reviewer"):
@@ -72,7 +72,7 @@ def test_every_page_opens_on_an_empty_store_and_says_what_to_do(store, page):
     add_person()
     text = said(open_page(page))
     assert "Research use, not for diagnosis." in text
-    nexts = ("Add", "Read a study", "Train one", "Score a model", "Choose two", "Drop", "is listed here")
+    nexts = ("Add", "Read a study", "Train one", "Score a model", "Choose two", "Drop", "is listed here", "wait here")
     assert any(word in text for word in nexts)
 
 

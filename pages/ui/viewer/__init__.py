@@ -188,7 +188,7 @@ def study_viewer(
     regions: Sequence[Mapping[str, Any]] = (),
     prefetch: Sequence[str] = (),
     height: int | None = None,
-    tool: str = "",
+    cleaning: bool = False,
     key: str = "viewer",
     on_regions_change: Callable[[], None] | None = None,
     on_point_change: Callable[[], None] | None = None,
@@ -201,9 +201,9 @@ def study_viewer(
     A heatmap is off until the reviewer asks for it: in the viewer, or on the page, which then says `heatmap_on`.
     `regions` come from the page's own store: {"kind": "rect" | "point", "image", "points": [[x, y], …]}; in a callback,
     `received_regions` says what the reviewer marked. `prefetch` are pixel addresses the reviewer will want next;
-    `height` is the stage's in CSS pixels (default: what the window leaves); `tool` is the one in hand when a case opens
-    (window, pan, rect, point; default: the one used last). `on_attention_change` is called when the window is hidden or
-    shown and when nobody moves or somebody does again: `received_attention` says which.
+    `height` is the stage's in CSS pixels (default: what the window leaves). `cleaning` is for masking: the rectangle is in hand
+    when a case opens, and nothing lies over the picture that could hide a name in its corners. `on_attention_change` is
+    called when the window is hidden or shown and when nobody moves or somebody does again: `received_attention` says which.
     """
     if not frames:
         raise ValueError("the viewer needs at least one frame")
@@ -219,7 +219,7 @@ def study_viewer(
         "acknowledged": _last_message(key).get("serial", 0),
         "prefetch": list(prefetch),
         "height": height,
-        "tool": tool,
+        "cleaning": cleaning,
         "wants_point": on_point_change is not None,
         "wants_attention": on_attention_change is not None,
     }

@@ -55,7 +55,8 @@ class Viewer {
     this.stage.element.style.setProperty("--viewer-height", height ? `${height}px` : "");
     const arrives = view_key !== this.viewKey;
     if (arrives) this.open(view_key);
-    if (arrives && component.data.tool) this.tool = component.data.tool;
+    if (arrives && component.data.cleaning) this.tool = "rect";
+    this.root.querySelector(".viewer").classList.toggle("cleaning", component.data.cleaning);
     const unpacked = tables.map(tableBytes);
     this.frames = frames.map((frame, index) => {
       const windows = frame.windows.map((window) => ({ ...window, table: unpacked[window.table] }));
