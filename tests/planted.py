@@ -52,7 +52,7 @@ class Tokens:
 def plant() -> tuple[bytes, list[bytes]]:
     """The file and its tokens, each as bytes that occur in it. The same at every call."""
     tokens = Tokens()
-    dataset = make_dataset(np.arange(12, dtype=np.uint16).reshape(3, 4))
+    dataset = make_dataset(np.arange(12, dtype=np.uint16).reshape(3, 4), WindowCenter=5, WindowWidth=10)
     for keyword in _keywords():
         _plant_one(dataset, keyword, tokens)
     for name in _NESTS:
@@ -85,7 +85,12 @@ def _keywords() -> Iterator[str]:
             continue
     for keyword, number in sorted(keyword_dict.items()):
         tag = (number >> 16, number & 0xFFFF)
-        if tag not in PROFILE and tag[0] in (0x0008, 0x0010, 0x0018, 0x0020) and dictionary_VR(number) in _TEXT:
+        vr = dictionary_VR(number)
+        if tag not in PROFILE and tag[0] in (0x0008, 0x0010, 0x0018, 0x0020, 0x0040) and vr in _TEXT:
+            yield keyword
+        if (
+            tag not in PROFILE and tag[0] == 0x0028 and vr in ("LO", "SH", "ST", "LT", "UT")
+        ):  # not what decides on pixels
             yield keyword
 
 
