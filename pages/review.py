@@ -66,6 +66,8 @@ def viewer(case: Case, shown: Shown | None, after: str | None) -> None:
         frames_of(case.study), view_key=case.view_key, heatmap=heatmap, heatmap_on=True, regions=case.regions,
         prefetch=prefetch_of(after), on_regions_change=keep_regions, on_attention_change=keep_clock,
     )  # fmt: skip
+    if notices := case.study.metadata.get("notices"):  # raw values, overlays that are not drawn, lossy compression
+        st.caption(" ".join(notices))
     if shown:
         st.caption(shown.caption)
 

@@ -11,7 +11,7 @@ from pages.ui import charts, identity, imports, messages
 from pages.ui.tables import CLICK, clicked_row
 
 RESULTS, ROUND = "upload_results", "upload_round"
-KINDS = "PNG, JPEG, TIFF, DICOM, MedMNIST-style NPZ, or a ZIP of these"
+KINDS = "PNG, JPEG, TIFF, DICOM, MedMNIST-style NPZ, a CSV table with its pictures, or a ZIP of these"
 SHOWN = 10  # refusals that are also said in full below the table
 
 
