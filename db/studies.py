@@ -131,6 +131,8 @@ def _stored_name(study: Study) -> str:
     facts = study.metadata
     if facts.get("source") not in ("PNG", "JPEG", "TIFF", "NPZ") or settings.study_names() == "files":
         return study.name
+    if study.patient_id and study.name == f"{study.modality} {study.patient_id}".strip():
+        return study.name
     if "index" in facts:
         return f"NPZ {study.id[:8]} {facts.get('split', '')} {facts['index']}".replace("  ", " ")
     return f"{facts['source']} {study.id[:8]}"

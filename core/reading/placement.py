@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,12 +13,12 @@ from typing import Any
 
 from core.reading import limits
 from core.reading.names import pseudonym
+from core.reading.terms import view_words
 from core.records import Image, Laterality, Refused, Study, study_id
 from core.tasks import Task, get_task, task_for_modality
 
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _HANGING = {"CC": 0, "MLO": 1}  # the usual order of a mammogram's views
-_VIEW = re.compile(r"[A-Za-z0-9 _+.-]{1,16}")
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,8 @@ def _placed_by_row(row: Mapping[str, str], path: str, task: str) -> Placement:
         "patient_age": f"{int(age[1]):03}Y" if age else "",
         "density": row.get("density", "") if row.get("density", "") in ("A", "B", "C", "D") else "",
         "implant": {"0": False, "1": True}.get(row.get("implant", "")),
-        "birads": row.get("birads", "").removesuffix(".0")[:2],
-        "site": row.get("site_id", "")[:8],
+        "birads": _code(row.get("birads", "").removesuffix(".0"), "[0-6]"),
+        "site": _code(row.get("site_id", ""), r"\d{1,4}"),
     }
     order = (_HANGING.get(view, 9), view, 0 if side == "R" else 1, *_natural(_plain(path)))
     return Placement(
@@ -104,10 +105,20 @@ def _placed_by_row(row: Mapping[str, str], path: str, task: str) -> Placement:
         patient=patient,
         standard=_class_of(row.get("cancer") or row.get("label") or "", task or task_for_modality(modality)),
         laterality=side if side in ("L", "R") else "",  # type: ignore[arg-type]
-        view=view if _VIEW.fullmatch(view) else "",
+        view=view_words(view),
         modality=modality,
         facts={key: value for key, value in facts.items() if value not in ("", None)},
     )
+
+
+def _code(text: str, pattern: str) -> str:
+    """The text where it is such a code; anything else could be a name and is left out."""
+    return text if re.fullmatch(pattern, text) else ""
+
+
+def _numbered(sequence: str) -> str:
+    """A neutral word for a folder whose name is not kept, so that its slices stay apart from other folders'."""
+    return f"S{zlib.crc32(sequence.encode('utf-8', 'replace')) % 1000}" if sequence else ""
 
 
 def _placed_in_tree(path: str, task: Task) -> Placement | None:
@@ -125,7 +136,7 @@ def _placed_in_tree(path: str, task: Task) -> Placement | None:
             order=(*_natural(sequence), *_natural(file)),
             patient=patient,
             standard=standard,
-            view=sequence if _VIEW.fullmatch(sequence) else "",
+            view=view_words(sequence) or _numbered(sequence),
             facts={"split": split} if split else {},
         )
     return None

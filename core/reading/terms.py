@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 # Defined terms that may stay, wherever they stand: an unlisted word could be anybody's.
 _WORDS = """
     AR AU BDUS BI BMD CR CT DG DMS DX ES GM HC IO IVOCT IVUS LS MG MR NM OCT OP OPM OPT OPV OSS OT PT PX RF RG RTIMAGE SC SM TG
@@ -20,6 +22,23 @@ _WORDS = """
     MOLYBDENUM RHODIUM TUNGSTEN SILVER ALUMINUM COPPER AUTOMATIC MANUAL
 """
 TERMS = frozenset(_WORDS.split()) | {"PALETTE COLOR", "FOR PROCESSING", "FOR PRESENTATION"}
+
+# What folders call a sequence or a view: such words, with at most three digits behind them.
+_SEQUENCE_WORDS = (
+    frozenset(
+        """T T1 T2 T1W T2W DCE DWI ADC STIR FLAIR SPAIR PD B PRE POST CONTRAST NATIVE DELAYED SUB SUBTRACTION PHASE P SER SERIES SEQ
+    SEQUENCE S AX AXIAL SAG SAGITTAL COR CORONAL TRA FS FATSAT MIP VIBRANT LEFT RIGHT VIEW""".split()  # noqa: SIM905
+    )
+    | TERMS
+)
+
+
+def view_words(said: str) -> str:
+    """What a folder or table calls a view or sequence, where it consists of such words; empty for anything else."""
+    words = re.split(r"[ _+.-]+", said.strip().upper())
+    known = all(re.fullmatch(r"\d{1,3}", word) or re.sub(r"\d{1,3}$", "", word) in _SEQUENCE_WORDS for word in words)
+    return said if known and len(said) <= 16 else ""
+
 
 # First word of what devices write as their manufacturer -> the company; models and sites often follow it.
 VENDORS = {

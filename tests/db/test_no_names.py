@@ -98,11 +98,19 @@ def import_and_export(folder: Path, home: Path, capsys: pytest.CaptureFixture) -
 
 
 def test_a_name_in_files_of_every_kind_is_nowhere(whole_store, tmp_path, capsys, caplog):
-    """File names, PNG text, EXIF, JPEG comments, TIFF tags, ZIP comments and members, DICOM elements, a refused CSV."""
+    """File names, PNG text, EXIF, JPEG comments, TIFF tags, ZIP comments and members, DICOM elements, folders, tables."""
     folder = tmp_path / "in"
     folder.mkdir()
     for name, data in files_with_a_name().items():
         (folder / name).write_bytes(data)
+    tree, table = folder / "train" / "malignant" / NAME, folder / "table"
+    tree.mkdir(parents=True)
+    table.mkdir()
+    (tree / f"{NAME}_1.png").write_bytes(_png(11))
+    (table / f"{NAME}_77.png").write_bytes(_png(12))
+    row = {key: NAME for key in ("patient_id", "laterality", "view", "age", "density", "implant", "birads", "site_id")}
+    row |= {"image_id": "77", "cancer": "0"}
+    (table / "train.csv").write_text(",".join(row) + "\n" + ",".join(row.values()) + "\n")
     with caplog.at_level(logging.DEBUG):
         found = import_and_export(folder, whole_store, capsys)
     assert found.count(b"breast-ultrasound") >= 5  # the studies are there

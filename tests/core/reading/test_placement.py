@@ -13,6 +13,7 @@ from PIL import Image as Pillow
 
 from core.reading import Outcome, Source, read_exams, read_uploads
 from core.reading.placement import read_table
+from core.reading.terms import view_words
 from core.records import Study
 from tests.core.dicom_factory import make_dicom
 
@@ -178,3 +179,20 @@ def test_a_folder_on_disk_is_read_like_an_upload(tmp_path: Path) -> None:
     exams = list(read_exams(sources, task="breast-mri", secret=SECRET, trusted=True))
     found = [study for exam in exams for outcome in exam for study in outcome.studies]
     assert {study.id for study in found} == {study.id for study in studies(TREE, "breast-mri")}
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("SUB2", "SUB2"),
+        ("T1 post", "T1 post"),
+        ("mlo", "mlo"),
+        ("17", "17"),
+        ("Zebra", ""),
+        ("SUB20250101", ""),
+        ("T1 Zebra", ""),
+    ],
+)
+def test_only_words_of_imaging_are_kept_as_a_view(said, kept):
+    """A folder can be called after a patient or a birthday: then its name is not kept."""
+    assert view_words(said) == kept
