@@ -169,7 +169,7 @@ def _from_content(content: Any, name: str) -> Checkpoint:
         history=tuple(content["history"]),
         provenance=content["provenance"],
         version=str(content.get("version", "")),
-        views=tuple(content.get("views", ("plain",))),
+        views=tuple(map(str, content.get("views", ("plain",)))),
         temperature=float(content.get("temperature", 1.0)),
         members=tuple(_from_content(member, name) for member in content.get("members", ())),
     )
@@ -205,14 +205,19 @@ def _how_it_predicts(checkpoint: Checkpoint) -> dict[str, str]:
         said["Members"] = f"{len(checkpoint.members)}, mean of their probabilities: {names}"
     if len(checkpoint.views) > 1:
         said["Test-time augmentation"] = f"mean probability of the views {', '.join(checkpoint.views)}"
-    fitted = checkpoint.provenance.get("calibration")
     if checkpoint.temperature != 1:
-        text = f"{checkpoint.temperature:.3f}"
-        if fitted:
-            before, after = (fitted[f"ece_{when}"]["value"] for when in ("before", "after"))
-            text += f", fitted on {fitted['chosen_on']}; there calibration error {before:.3f} before, {after:.3f} after"
-        said["Temperature"] = text
+        said["Temperature"] = f"{checkpoint.temperature:.3f}{_its_fit(checkpoint.provenance)}"
     return said
+
+
+def _its_fit(provenance: Mapping[str, Any]) -> str:
+    """Where a temperature was fitted and what it did there; nothing where the file does not say so in our words."""
+    try:
+        fitted = provenance["calibration"]
+        before, after = (float(fitted[f"ece_{when}"]["value"]) for when in ("before", "after"))
+        return f", fitted on {fitted['chosen_on']}; there calibration error {before:.3f} before, {after:.3f} after"
+    except (KeyError, TypeError, ValueError):
+        return ""
 
 
 def check_meaning(checkpoint: Checkpoint) -> None:

@@ -213,6 +213,17 @@ def test_the_card_says_how_it_predicts():
     assert not {"Members", "Test-time augmentation", "Temperature"} & set(model_record(make(), "P").card)
 
 
+def test_a_file_that_says_something_else_of_itself_is_refused_or_left_unsaid(tmp_path):
+    """Views of another kind are refused; a fit that is not in our words is not repeated on the card."""
+    save_checkpoint(make(temperature=2.0, provenance={"calibration": {"ece_before": None}}), tmp_path / "c.pt")
+    assert model_record(load_checkpoint(tmp_path / "c.pt"), "M").card["Temperature"] == "2.000"
+    content = torch.load(tmp_path / "c.pt", weights_only=True)
+    for change in ({"views": [["plain"]]}, {"views": "plain"}, {"views": 3}, {"temperature": "hot"}, {"members": 5}):
+        torch.save({**content, **change}, tmp_path / "bad.pt")
+        with pytest.raises(Refused, match=r"views that are unknown|damaged"):
+            load_checkpoint(tmp_path / "bad.pt")
+
+
 # -- Used like any other model -----------------------------------------------------------------------------------------
 
 
