@@ -179,12 +179,13 @@ def _import(options: argparse.Namespace) -> int:
     from core.reading import Source
     from db.importing import Tally, import_exams
 
-    files = list(_files(options.paths))
+    found = [(file, path if path.is_dir() else None) for path in options.paths for file in _files([path])]
+    files = [file for file, _ in found]
     if not files:
         raise Refused(f"There are no files in {', '.join(map(str, options.paths))}.")
     tally, bar = Tally(len(files)), Bar()
     try:
-        for exam in import_exams([Source.of_path(file) for file in files], options.task, by="terminal"):
+        for exam in import_exams([Source.of_path(*place) for place in found], options.task, by="terminal"):
             for imported in exam:
                 tally.count(imported)
                 _say_imported(options, files[imported.position], imported)

@@ -59,6 +59,7 @@ def read_exams(
     """
     if task:
         get_task(task)
+    sources = [_in_memory(source) if source.name.lower().endswith(".csv") else source for source in sources]
     tables = [table for source in sources if (table := _table(source))]
     reader = Reader(task, secret, trusted=trusted, tables=tables)
     return (_outcomes(items, task, tables, secret) for items in reader.exams(sources))
@@ -105,6 +106,14 @@ def warm() -> None:
 def _read_all(sources: Sequence[Source], task: str, secret: bytes, trusted: bool) -> list[Outcome]:
     batches = read_exams(sources, task=task, secret=secret, trusted=trusted)
     return sorted((outcome for batch in batches for outcome in batch), key=lambda outcome: outcome.position)
+
+
+def _in_memory(source: Source) -> Source:
+    """A table is needed before the pictures and again in its own place, but a source may give its bytes only once."""
+    try:
+        return Source.of_bytes(source.name, source.load())
+    except (StudyRejected, OSError):
+        return source  # fails again, and says so, when it is read
 
 
 def _table(source: Source) -> Table | None:

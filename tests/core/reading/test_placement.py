@@ -196,3 +196,16 @@ def test_a_folder_on_disk_is_read_like_an_upload(tmp_path: Path) -> None:
 def test_only_words_of_imaging_are_kept_as_a_view(said, kept):
     """A folder can be called after a patient or a birthday: then its name is not kept."""
     assert view_words(said) == kept
+
+
+def test_a_source_is_loaded_once() -> None:
+    """An upload gives its bytes only once: a table too, though it is needed before the pictures and in its own place."""
+
+    def once(name: str, data: bytes) -> Source:
+        held = [data]
+        return Source(name, held.pop, lambda: held[0][:1000])
+
+    sources = [once("100_11.png", png(1)), once("train.csv", RSNA.encode())]
+    picture, table = (outcome for exam in read_exams(sources, secret=SECRET, trusted=True) for outcome in exam)
+    assert (picture.rejected, table.rejected) == (None, None)
+    assert picture.studies[0].reference_standard == "normal"
