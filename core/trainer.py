@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +58,7 @@ class Trainer:
         if self.on_gpu and self.world.size > 1:
             net = nn.SyncBatchNorm.convert_sync_batchnorm(net)
         self.net = net
+        self.images = _near(setup.x_train, setup.device)
         self.optimizer = make_optimizer(net, setup.recipe)
         self.class_weights = class_weights(setup.recipe, setup.y_train, setup.task)
         self.ema = make_ema(net, setup.recipe.ema)
@@ -67,7 +69,7 @@ class Trainer:
         self.phase: bool | None = None  # whether all but the head is frozen; None before the first epoch
 
     def run_epoch(self, epoch: int, on_batch: Callable[[int, float], None]) -> dict[str, float]:
-        """Once over the training images; `on_batch(images seen, mean loss so far)` after every step (10 on a GPU)."""
+        """Once over the training images; `on_batch(images seen, mean loss so far)` after every step, on a GPU every tenth."""
         self._begin(epoch)
         seen, total, right = 0, 0.0, 0.0  # sums of loss and of correct answers over this process's images
         for step, index in enumerate(self._batches(), start=1):
@@ -86,6 +88,8 @@ class Trainer:
         states = self.net.state_dict().values()
         if not np.isfinite(loss) or not all(bool(torch.isfinite(w).all()) for w in states):
             raise self._diverged(epoch)
+        if self.on_gpu:
+            on_batch(seen, loss)
         return {
             "epoch": epoch + 1, "lr": self.setup.recipe.learning_rate(epoch), "train_loss": loss, "train_accuracy": correct,
         }  # fmt: skip
@@ -160,16 +164,16 @@ class Trainer:
         """One step on the batch of images `index` (B,); the sums of loss and correct answers over this process's share."""
         s, recipe = self.setup, self.setup.recipe
         mine = index[self.world.share()]
-        x, y = s.x_train[mine].to(s.device), s.y_train[mine].to(s.device)  # (b, C, H, W), (b,)
+        x, y = self.images[mine].to(s.device), s.y_train[mine].to(s.device)  # (b, C, H, W), (b,)
         x = augment_batch(x, recipe.augment, s.spec, self.generator, (len(index), self.world.share()))
-        with torch.autocast(torch.device(s.device).type, self.precision, enabled=self.precision != torch.float32):
+        with nullcontext() if self.precision == torch.float32 else torch.autocast("cuda", self.precision):
             logits = self.model(_channels_last(x)).float()  # (b, classes)
-        # Divided by the whole batch's weight, so that the gradient is that of one process with the whole batch.
-        w = self.class_weights
-        whole = float(len(index) if w is None else w[s.y_train[index]].sum())
-        w = None if w is None else w.to(s.device)
-        total = F.cross_entropy(logits, y, w, label_smoothing=recipe.label_smoothing, reduction="sum")
-        loss = total * (self.world.size / whole)
+        # A mean over this share; weighed by it, so that the mean of all processes' gradients is that of the whole batch.
+        w = None if self.class_weights is None else self.class_weights.to(s.device)
+        loss = F.cross_entropy(logits, y, w, label_smoothing=recipe.label_smoothing)
+        if self.world.size > 1:
+            loss = loss * (self._weight(mine) / self._weight(index) * self.world.size)
+        value = loss.detach() / self.world.size
         if recipe.kernel_l2:
             loss = loss + recipe.kernel_l2 * kernel_penalty(self.net)
         self.optimizer.zero_grad()
@@ -179,7 +183,12 @@ class Trainer:
         if self.ema:
             self.ema.update_parameters(self.net)
         right = (logits.detach().argmax(dim=1) == y).sum()
-        return total.detach() * (len(index) / whole), right
+        return value * len(index), right
+
+    def _weight(self, index: torch.Tensor) -> float:
+        """What the images `index` weigh together in the loss."""
+        w = self.class_weights
+        return float(len(index) if w is None else w[self.setup.y_train[index]].sum())
 
     def _kept(self) -> nn.Module:
         return self.ema.module if self.ema else self.net
@@ -205,6 +214,13 @@ class Trainer:
             order = torch.randperm(len(y), generator=self.generator)
         batches = order.split(self.setup.recipe.batch_size)
         yield from batches[:-1] if len(batches) > 1 and len(batches[-1]) < 2 * self.world.size else batches
+
+
+def _near(x: torch.Tensor, device: str) -> torch.Tensor:
+    """Images on the GPU where they take less than 0.4 of its free memory: fetching them from the CPU is slower than a network."""
+    if torch.device(device).type == "cuda" and x.nbytes < 0.4 * torch.cuda.mem_get_info(device)[0]:
+        return x.to(device)
+    return x
 
 
 def _channels_last(x: torch.Tensor) -> torch.Tensor:

@@ -191,6 +191,21 @@ def test_a_cpu_computes_in_float32_whatever_the_recipe_says():
     assert all(_precision(replace(QUICK, precision=p), "cuda") == dtype for p, dtype in known)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_gpu_learns_in_every_precision_and_goes_on_from_its_state(bars_npz, tmp_path, precision):
+    """The bars are told apart, and a trainer that takes up another's state agrees with it after the next epoch."""
+    recipe = replace(QUICK, precision=precision)
+    path = train(TrainingJob(bars_npz, TASK, "small-cnn", recipe, tmp_path / "r", size=16, device="cuda"))
+    assert max(row["val_auc"] for row in load_checkpoint(path).history) > 0.95
+    made, other = (Trainer(get_architecture("small-cnn").build(2), replace(setup(recipe), device="cuda")) for _ in "ab")
+    epochs(made, 0)
+    other.load_state(made.state())
+    rows = [epochs(each, 1)["train_loss"] for each in (made, other)]
+    assert rows[0] == pytest.approx(rows[1], abs=0.05)
+
+
 # -- Normalisation, sizes and starting weights -------------------------------------------------------------------------
 
 

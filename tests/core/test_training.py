@@ -242,7 +242,7 @@ def test_a_wrong_recipe_is_refused_in_one_sentence(tmp_path, text, words):
 def test_an_unknown_recipe_names_the_known_ones():
     """A recipe that is not there, or one outside the folder, is refused with the list."""
     for name in ("nothing", "../recipes/default"):
-        with pytest.raises(Refused, match="there are default, "):
+        with pytest.raises(Refused, match=r"there are .*default, "):
             load_recipe(name)
 
 
