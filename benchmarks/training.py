@@ -22,13 +22,7 @@ from core.recipes import Augmentation, Recipe
 from core.tasks import get_task
 from core.trainer import Setup, Trainer
 
-CASES = (
-    ("small-cnn", 28, 2048),
-    ("resnet18", 28, 512),
-    ("small-cnn", 64, 1024),
-    ("resnet18", 64, 192),
-    ("resnet18", 224, 64),
-)
+CASES = (("small-cnn", 28, 512), ("small-cnn", 64, 256), ("resnet18", 64, 64), ("resnet18", 224, 32))
 _SCORED = 4  # times as many images are evaluated: a model is built once for all of them
 PLAIN = Recipe(optimizer="sgd", lr=1e-4, schedule="constant", batch_size=32)
 CHANGED = replace(PLAIN, augment=Augmentation(hflip=0.5, shift=0.05, rotate=10, crop=0.8, brightness=0.1, contrast=0.1))
