@@ -43,6 +43,14 @@ def device() -> str:
     return "cpu"
 
 
+def engine() -> str:
+    """`TUMORTRACE_ENGINE`: `auto` (default: ONNX Runtime on the CPU where it gives the same results) or `pytorch`."""
+    wanted = os.environ.get("TUMORTRACE_ENGINE", "auto").lower()
+    if wanted not in ("auto", "pytorch"):
+        raise Refused(f"TUMORTRACE_ENGINE is '{wanted}'; it must be auto or pytorch.")
+    return wanted
+
+
 def reading_protocol() -> str:
     """`TUMORTRACE_PROTOCOL`: `unaided-then-aided` (default: the model stays hidden until the first reading is saved) or `aided`."""
     wanted = os.environ.get("TUMORTRACE_PROTOCOL", "unaided-then-aided").lower()

@@ -6,7 +6,18 @@ import platform
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
-PACKAGES = ("torch", "torchvision", "timm", "captum", "numpy", "scikit-image", "scikit-learn", "pydicom", "pillow")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "captum",
+    "onnxruntime",
+    "numpy",
+    "scikit-image",
+    "scikit-learn",
+    "pydicom",
+    "pillow",
+)
 
 
 @cache

@@ -7,7 +7,18 @@ import streamlit as st
 from core.explain import METHODS
 from db import engine as store
 from db import studies
-from pages.ui import assessment, heatmap_row, identity, messages, model_panel, queue, session, study_panel
+from pages.ui import (
+    assessment,
+    heatmap_panels,
+    heatmap_row,
+    identity,
+    messages,
+    model_panel,
+    queue,
+    ready,
+    session,
+    study_panel,
+)  # fmt: skip
 from pages.ui.case import Case, attend, keep_seconds, open_case
 from pages.ui.frames import frames_of, prefetch_of
 from pages.ui.heatmap_row import Shown
@@ -70,6 +81,7 @@ def viewer(case: Case, shown: Shown | None, after: str | None) -> None:
         st.caption(" ".join(notices))
     if shown:
         st.caption(shown.caption)
+        heatmap_panels.show(case, shown)
 
 
 @st.fragment(run_every=BEAT_S)
@@ -110,6 +122,7 @@ def page(case: Case, query: session.WorklistQuery) -> None:
         else:
             study_panel.show(case)
     beat(case)
+    ready.make_what_comes_next(case, after)
 
 
 def first_unread(query: session.WorklistQuery) -> None:

@@ -38,10 +38,10 @@ def colours(values: np.ndarray, signed: bool) -> np.ndarray:
     return np.stack([np.interp(values, places, table[:, channel]) for channel in range(3)], axis=-1)
 
 
-def overlay_png(
+def overlay(
     image: Image, heatmap: Heatmap, *, opacity: float = 0.5, threshold: float = 0.0, scale: float | None = None
-) -> bytes:
-    """PNG bytes: the image through its window, the map over it, and a caption strip beneath.
+) -> np.ndarray:
+    """The image through its window with the map over it: (H, W, 3) uint8.
 
     The map is stretched over the whole image (bilinear). `scale` is the raw value of full colour, by default
     `display_scale`; larger values stay at full colour. Colour covers `opacity` (0–1) of the image at full scale and fades
@@ -56,8 +56,15 @@ def overlay_png(
     share = np.clip(_stretched(heatmap.values, shown.shape[:2]) / full, -1, 1)  # (H, W)
     cover = (opacity * np.abs(share) * (np.abs(share) >= threshold))[..., None]
     mixed = grey * (1 - cover) + colours(share, heatmap.signed) * cover
-    picture = PILImage.fromarray(np.round(mixed * 255).astype(np.uint8))
-    return _with_caption(picture, caption(heatmap, scale))
+    return np.round(mixed * 255).astype(np.uint8)
+
+
+def overlay_png(
+    image: Image, heatmap: Heatmap, *, opacity: float = 0.5, threshold: float = 0.0, scale: float | None = None
+) -> bytes:
+    """PNG bytes of `overlay`, with a caption strip beneath that says what it is."""
+    drawn = overlay(image, heatmap, opacity=opacity, threshold=threshold, scale=scale)
+    return _with_caption(PILImage.fromarray(drawn), caption(heatmap, scale))
 
 
 def caption(heatmap: Heatmap, scale: float | None = None) -> str:

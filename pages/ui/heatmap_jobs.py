@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,7 +14,9 @@ import streamlit as st
 
 from core import settings
 from core.explain import Request, Watch, explain, load_heatmap, save_heatmap
-from core.records import Heatmap, Image, Refused
+from core.explain.answers import gradcam_of_answer
+from core.predict import Answer
+from core.records import Heatmap, Image, Refused, Study
 from pages.ui.resources import engine
 
 _LOG = logging.getLogger("tumortrace")
@@ -44,22 +47,49 @@ def _jobs() -> dict[Key, HeatmapJob]:
     return {}
 
 
+def _key(image: Image, version: str, request: Request) -> Key:
+    # The window is part of what the model sees: the same pixels through another window are another picture to it.
+    seen = hashlib.sha256(f"{image.content_hash}|{image.window}".encode()).hexdigest()
+    how = request.method
+    if request.parameters or request.seed:
+        text = json.dumps([request.seed, dict(request.parameters)], sort_keys=True)
+        how += f"-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return seen, version, how, request.target_class
+
+
 def heatmap_job(image: Image, version: str, request: Request) -> HeatmapJob:
     """The job that makes this heatmap, started at the first call; later calls, from any session, get the same one.
 
     One that failed or was stopped stays so until `forget_job`: a page that reruns must not start it again by itself.
     """
-    # The window is part of what the model sees: the same pixels through another window are another picture to it.
-    seen = hashlib.sha256(f"{image.content_hash}|{image.window}".encode()).hexdigest()
-    key = (seen, version, request.method, request.target_class)
+    key = _key(image, version, request)
     with _LOCK:
         jobs = _jobs()
         if key not in jobs:
             job = jobs[key] = HeatmapJob(key, Future())
             _threads().submit(_run, job, image, request)
-            while len(jobs) > KEPT:
-                jobs.pop(next(iter(jobs)))
+            _forget_oldest(jobs)
         return jobs[key]
+
+
+def keep_maps_of(study: Study, version: str, answer: Answer) -> None:
+    """Keep the Grad-CAMs that came with a prediction, so that asking for one finds it finished."""
+    checkpoint = engine().checkpoint(version)
+    for i, image in enumerate(study.images):
+        for target in checkpoint.classes:
+            heatmap = gradcam_of_answer(checkpoint, image, answer.part(i, 1), target, engine().device)
+            if heatmap is None:
+                continue
+            job = HeatmapJob(_key(image, version, Request("gradcam", target)), Future(), progress=1.0)
+            job.future.set_result(heatmap)
+            with _LOCK:
+                _jobs().setdefault(job.key, job)
+                _forget_oldest(_jobs())
+
+
+def _forget_oldest(jobs: dict[Key, HeatmapJob]) -> None:
+    while len(jobs) > KEPT:
+        jobs.pop(next(iter(jobs)))
 
 
 def forget_job(job: HeatmapJob) -> None:
@@ -77,8 +107,8 @@ def _run(job: HeatmapJob, image: Image, request: Request) -> None:
 
 
 def _make(job: HeatmapJob, image: Image, request: Request) -> Heatmap:
-    seen, version, method, target = job.key
-    path = settings.home() / "heatmaps" / version[:16] / f"{seen}-{method}-{target}.npz"
+    seen, version, how, target = job.key
+    path = settings.home() / "heatmaps" / version[:16] / f"{seen}-{how}-{target}.npz"
     if path.exists():
         try:
             return load_heatmap(path)
@@ -89,7 +119,7 @@ def _make(job: HeatmapJob, image: Image, request: Request) -> Heatmap:
         job.progress = fraction
 
     checkpoint, device = engine().checkpoint(version), engine().device
-    watch = Watch(progress=report, cancelled=job.cancel.is_set)
+    watch = Watch(progress=report, cancelled=job.cancel.is_set, give_way=engine().give_way)
     heatmap = explain(checkpoint, image, request, device=device, watch=watch)
     _keep(heatmap, path)
     return heatmap

@@ -1,75 +1,110 @@
-"""Heatmaps on request: one row above the picture chooses method and class; slow ones show progress and can be stopped."""
+"""Heatmaps on request: one row above the picture chooses methods and class; slow ones show progress and can be stopped."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass
 
 import streamlit as st
 
 from core.explain import METHODS, Cancelled, Request
-from core.records import Heatmap, Refused
+from core.records import Heatmap, Image, Refused
 from db.engine import StoreError
 from pages.ui import resources
 from pages.ui.case import Case
 from pages.ui.heatmap_jobs import HeatmapJob, forget_job, heatmap_job
 from pages.ui.model_panel import ModelView
 
-OFF = "off"
+MOST = 6  # methods at once
+EVERY = "every class"
+ALL_MAPS = {"channels": 65_536}  # of Score-CAM: more than any layer has
 _LOG = logging.getLogger("tumortrace")
 
 
 @dataclass(frozen=True)
 class Shown:
-    """The heatmap over image number `image_index`, and the sentence that belongs beneath it."""
+    """The heatmap over image number `image_index`, the sentence beneath it, and all maps that were asked for, it included."""
 
     heatmap: Heatmap
     image_index: int
     caption: str
+    image: Image
+    maps: Sequence[Heatmap]
 
 
 def show(case: Case, view: ModelView) -> Shown | None:
-    """Draw the row; the heatmap when one is asked for and ready."""
-    key = case.key("heatmap")
-    titles = {OFF: "Off"} | {name: m.title for name, m in METHODS.items()}
-    prediction = view.prediction
-    classes = list(prediction.probabilities)
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.button("Heatmap", shortcut="G", type="tertiary", on_click=_toggle, args=(key,), help="Grad-CAM on or off")
-        st.session_state.setdefault(key, OFF)
-        method = st.segmented_control(
-            "Heatmap", list(titles), format_func=titles.get, key=key, required=True, label_visibility="collapsed"
-        )
-        if method in (OFF, None):
-            return None
-        target = st.selectbox(
-            "Class", classes, index=classes.index(prediction.predicted), key=case.key("target"),
-            label_visibility="collapsed", width=170, format_func=lambda c: f"of {c.replace('_', ' ')}",
-        )  # fmt: skip
-        index = int(prediction.per_image[:, classes.index(target)].argmax())
-        if len(case.study.images) > 1:
-            index = st.number_input(
-                "Image", 1, len(case.study.images), index + 1, key=case.key("map_image"), width=110, help="of image number"
-            ) - 1  # fmt: skip
+    """Draw the row; the heatmaps that are asked for and ready, or None."""
+    methods, targets, index = _choose(case, view)
+    if not methods:
+        return None
     try:
         image = resources.study_pixels(case.study.id).images[index]
     except (Refused, StoreError) as problem:
         st.warning(str(problem), icon=":material/block:")
         return None
-    heatmap = _wait(heatmap_job(image, view.model.version, Request(method=method, target_class=target)))
-    if heatmap is None:
-        return None
-    h, w = heatmap.values.shape
-    caption = (
-        f"{METHODS[method].what} Resolution {h} × {w} over {image.pixels.shape[0]} × {image.pixels.shape[1]} pixels. Full colour "
-        f"is this picture's own maximum, {float(abs(heatmap.values).max()):.2e}: colours are not comparable between pictures."
+    full = "score-cam" in methods and st.toggle(
+        "Score-CAM over all feature maps", key=case.key("all_maps"), help="64 of them take a tenth of the time."
     )
-    return Shown(heatmap, index, caption)
+    requests = [
+        Request(method, target, parameters=ALL_MAPS if full and method == "score-cam" else {})
+        for method in methods
+        for target in targets
+    ]
+    jobs = [heatmap_job(image, view.model.version, request) for request in requests]
+    maps = [heatmap for job in jobs if (heatmap := _wait(job)) is not None]
+    return Shown(maps[0], index, caption(maps[0], image), image, maps) if maps else None
+
+
+def _choose(case: Case, view: ModelView) -> tuple[list[str], list[str], int]:
+    """Methods, classes and image number as the reviewer wants them; no method is off."""
+    key, classes = case.key("heatmap"), list(view.prediction.probabilities)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.button("Heatmap", shortcut="G", type="tertiary", on_click=_toggle, args=(key,), help="Grad-CAM on or off")
+        methods = st.multiselect(
+            "Heatmap", list(METHODS), format_func=lambda name: METHODS[name].title, key=key, max_selections=MOST,
+            placeholder="Off: choose one method or several", label_visibility="collapsed",
+        )  # fmt: skip
+        if not methods:
+            return [], [], 0
+        target = st.selectbox(
+            "Class", [*classes, EVERY], index=classes.index(view.prediction.predicted), key=case.key("target"),
+            label_visibility="collapsed", width=170,
+            format_func=lambda c: c if c == EVERY else f"of {c.replace('_', ' ')}",
+        )  # fmt: skip
+        first = view.prediction.predicted if target == EVERY else target
+        index = int(view.prediction.per_image[:, classes.index(first)].argmax())
+        if len(case.study.images) > 1:
+            index = st.number_input(
+                "Image", 1, len(case.study.images), index + 1, key=case.key("map_image"), width=110, help="of image number"
+            ) - 1  # fmt: skip
+    return methods, [first, *(c for c in classes if target == EVERY and c != first)], index
+
+
+def caption(heatmap: Heatmap, image: Image, scale: float | None = None) -> str:
+    """What the map shows, its true resolution and its raw scale, in sentences; `scale` where full colour is not its own maximum."""
+    h, w = heatmap.values.shape
+    facts, method = heatmap.parameters, METHODS[heatmap.method]
+    factor = max(image.pixels.shape[0] / h, image.pixels.shape[1] / w)
+    parts = [method.what, f"{h} × {w} values" + (f", enlarged {factor:.3g} times." if factor > 1 else ".")]
+    top = f"{float(abs(heatmap.values).max()):.2e}"
+    if scale is None:
+        parts.append(f"Full colour is this map's own maximum, {top}: colours are not comparable between pictures.")
+    else:
+        parts.append(f"Its maximum is {top}; full colour is {scale:.2e}.")
+    if facts.get("share") is not None:
+        parts.append(f"The map adds up to {facts['share']:.0%} of the class score, {facts['class_score']:.3g}.")
+    if facts.get("channels_used"):
+        parts.append(f"{facts['channels_used']} feature maps were used.")
+    if facts.get("low"):
+        sure = sum(low > 0 or high < 0 for low, high in zip(facts["low"], facts["high"], strict=True))
+        parts.append(f"{sure} of {facts['superpixels']} superpixels differ from zero at 95 %; R² {facts['r2']:.2f}.")
+    return " ".join(parts)
 
 
 def _toggle(key: str) -> None:
-    st.session_state[key] = "gradcam" if st.session_state.get(key, OFF) == OFF else OFF
+    st.session_state[key] = [] if st.session_state.get(key) else ["gradcam"]
 
 
 def _wait(job: HeatmapJob) -> Heatmap | None:
@@ -93,14 +128,23 @@ def _wait(job: HeatmapJob) -> Heatmap | None:
         reason = "The heatmap could not be made; the reading can go on without it."
     with st.container(horizontal=True, vertical_alignment="center"):
         st.warning(reason, icon=":material/block:")
-        st.button("Try again", icon=":material/refresh:", key="retry_heatmap", on_click=forget_job, args=(job,))
+        st.button("Try again", icon=":material/refresh:", key=_name("retry", job), on_click=forget_job, args=(job,))
     return None
 
 
-@st.fragment(run_every=0.4)
+def _name(what: str, job: HeatmapJob) -> str:
+    return f"{what}:{job.key[2]}:{job.key[3]}"
+
+
 def _progress(job: HeatmapJob) -> None:
+    st.fragment(_draw_progress, run_every=0.4, key=_name("progress", job))(job)
+
+
+def _draw_progress(job: HeatmapJob) -> None:
     if job.future.done():
         st.rerun()
+    _, _, how, target = job.key
+    title = next((m.title for name, m in METHODS.items() if how.startswith(name)), how)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.progress(job.progress, text="Computing the heatmap …")
-        st.button("Stop", icon=":material/stop:", key="stop_heatmap", on_click=job.cancel.set)
+        st.progress(job.progress, text=f"{title} of {target.replace('_', ' ')} …")
+        st.button("Stop", icon=":material/stop:", key=_name("stop", job), on_click=job.cancel.set)

@@ -11,7 +11,7 @@ from core.records import Model, OperatingPoint, Prediction, Refused
 from db import engine as store
 from db import models
 from db.engine import StoreError
-from pages.ui import resources
+from pages.ui import ready
 from pages.ui.case import Case
 
 _LOG = logging.getLogger("tumortrace")
@@ -37,7 +37,7 @@ def show(case: Case) -> ModelView | None:
             return None
         try:
             with st.spinner("Predicting …", show_time=False):
-                prediction_id, prediction = resources.stored_prediction(case.study.id, model.version, case.reviewer)
+                prediction_id, prediction = ready.prediction_of(case.study.id, model.version, case.reviewer)
         except (Refused, StoreError) as reason:
             st.warning(str(reason), icon=":material/block:")
             return None
@@ -79,8 +79,8 @@ def _result(model: Model, prediction: Prediction) -> None:
             f"- Preprocessing: stretched to {size[0]} × {size[1]}, {prediction.preprocessing['channels']} channel(s), "
             f"mean {_short(prediction.preprocessing['mean'])}, std {_short(prediction.preprocessing['std'])}\n"
             f"- Images scored: {len(prediction.per_image)}; the study's probabilities are their mean\n"
-            f"- Device: {prediction.device}\n"
-            f"- Libraries: {', '.join(f'{k} {v}' for k, v in prediction.versions.items())}"
+            f"- Device: {prediction.device}, by {prediction.versions.get('engine', 'PyTorch')}\n"
+            f"- Libraries: {', '.join(f'{k} {v}' for k, v in prediction.versions.items() if k != 'engine')}"
         )
 
 

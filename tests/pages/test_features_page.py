@@ -236,8 +236,8 @@ def test_a_baseline_reads_studies_like_any_model(store, tmp_path, monkeypatch):
     register_baseline(tmp_path, "active")
     at = open_page("review", study=study.id)
     assert "Says **" in said(at)
-    (choice,) = [c for c in at.segmented_control if c.label == "Heatmap"]
-    at = choice.set_value("gradcam").run()
+    (choice,) = [c for c in at.multiselect if c.label == "Heatmap"]
+    at = choice.set_value(["gradcam"]).run()
     for _ in range(50):
         if at.warning:
             break

@@ -105,7 +105,12 @@ def test_a_study_is_uploaded_read_blind_read_again_and_stands_on_the_agreement_p
     anna.text("at its operating point youden")
     page.keyboard.press("g")
     anna.text("not a lesion outline")  # after one epoch Grad-CAM may be empty, and an empty map is not drawn
-    page.click("button:has-text('Occlusion')")
+    page.keyboard.press("g")
+    page.click("[data-testid=stMultiSelect] input")
+    page.keyboard.type("Occlusion")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+    page.evaluate("document.activeElement.blur()")
     page.wait_for_selector("canvas[data-heat=on]")
     page.keyboard.press("1")
     page.click("text=Partly")

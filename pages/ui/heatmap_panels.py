@@ -1,0 +1,84 @@
+"""Several heatmaps side by side beneath the picture, and what can be downloaded of them."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import streamlit as st
+
+from core.explain import METHODS, display_scale, overlay, overlay_png, save_heatmap
+from core.records import Heatmap
+from pages.ui import resources
+from pages.ui.case import Case
+from pages.ui.heatmap_row import Shown, caption
+
+COLUMNS = 3
+LONGEST = 900  # pixels of a panel's longer side: a mammogram's own would take seconds to colour and to send
+
+
+def show(case: Case, shown: Shown) -> None:
+    """The panels, where there are two maps or more, and the downloads."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        same = len(shown.maps) > 1 and st.toggle(
+            "One colour scale for all", key=case.key("same_scale"),
+            help="Full colour is the largest raw value of all these maps. Methods measure different things: "
+            "a pale map is not a weaker reason.",
+        )  # fmt: skip
+        _downloads(case, shown)
+    if len(shown.maps) < 2:
+        return
+    top = max(display_scale(heatmap) for heatmap in shown.maps) if same else None
+    step = math.ceil(max(shown.image.pixels.shape[:2]) / LONGEST)
+    small = replace(shown.image, pixels=shown.image.pixels[::step, ::step])
+    columns = st.columns(COLUMNS, gap="small")
+    for i, heatmap in enumerate(shown.maps):
+        with columns[i % COLUMNS]:
+            st.markdown(f"**{_title(heatmap)}**")
+            st.image(overlay(small, heatmap, scale=top or None, opacity=0.7), width="stretch")
+            st.caption(caption(heatmap, shown.image, top or None))
+
+
+def _downloads(case: Case, shown: Shown) -> None:
+    """Each file is made when its button is clicked, never before."""
+    with st.popover("Download", icon=":material/download:", type="tertiary"):
+        named = {_title(heatmap): heatmap for heatmap in shown.maps}
+        choice = st.selectbox("Heatmap", list(named), key=case.key("download_map"))
+        if choice not in named:
+            return
+        heatmap = named[choice]
+        name = f"{case.study.name}-{heatmap.method}-{heatmap.target_class}".replace(" ", "_").replace("/", "_")
+        for label, ending, mime, make in (
+            ("Overlay, PNG", "png", "image/png", lambda: overlay_png(shown.image, heatmap)),
+            ("Raw values, NPZ", "npz", "application/octet-stream", lambda: _npz(heatmap)),
+            ("Overlay, DICOM", "overlay.dcm", "application/dicom", _dicom(case, shown, heatmap, "secondary_capture")),
+            ("Raw values, DICOM", "raw.dcm", "application/dicom", _dicom(case, shown, heatmap, "parametric_map")),
+        ):
+            st.download_button(
+                label, data=make, file_name=f"{name}.{ending}", mime=mime, on_click="ignore", width="stretch",
+                key=case.key(f"download_{ending}"),
+            )  # fmt: skip
+        st.caption("Each file says what it is, by which model, and: research use, not for diagnosis.")
+
+
+def _title(heatmap: Heatmap) -> str:
+    return f"{METHODS[heatmap.method].title} of {heatmap.target_class.replace('_', ' ')}"
+
+
+def _npz(heatmap: Heatmap) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "heatmap.npz"
+        save_heatmap(heatmap, path)
+        return path.read_bytes()
+
+
+def _dicom(case: Case, shown: Shown, heatmap: Heatmap, kind: str) -> Callable[[], bytes]:
+    def make() -> bytes:
+        from core.explain import dicom  # highdicom is slow to import, and only this needs it
+
+        return getattr(dicom, kind)(resources.study_pixels(case.study.id), shown.image, heatmap)
+
+    return make

@@ -1,0 +1,159 @@
+"""Heatmaps on the review page: several side by side, results made ahead and sent late, files to download."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from core.explain import Request
+from core.records import Heatmap, Image, full_range_window
+from db import engine, predictions
+from pages.ui import heatmap_jobs, ready, resources
+from pages.ui.heatmap_row import caption
+from tests.pages.conftest import register
+from tests.pages.test_pages import add_person, add_studies, open_page, read, said
+
+
+def until(condition, seconds=30):
+    """Wait for something that happens in the background."""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert condition()
+
+
+def stored(study, version):
+    """The prediction in the store, or None."""
+    with engine.read() as session:
+        return predictions.get_prediction(session, study, version)
+
+
+def made_ahead(study):
+    """Whether the prediction of a study waits in memory."""
+    return any(key[1] == study and future.done() for key, future in ready._made().items())
+
+
+def test_results_are_made_ahead_and_neither_sent_nor_stored(store, trained):
+    """A case read blind and the one after it are predicted in the background; page and store have nothing of it until the save."""
+    add_person()
+    version = register(trained)
+    one, two = add_studies(2)
+    at = open_page("review", study=one)
+    until(lambda: made_ahead(one) and made_ahead(two))
+    at.run()
+    assert "Small CNN" not in said(at)
+    assert not at.get("multiselect")
+    assert stored(one, version) is None
+    assert stored(two, version) is None
+    calls = []
+    keep = resources.engine().answer
+    resources.engine().answer = lambda *a: calls.append(a) or keep(*a)
+    try:
+        at = read(at, "Benign", "Save and show the model")
+        assert "Says **" in said(at)
+        assert calls == []  # the result was there
+        assert stored(one, version) is not None
+        image = resources.study_pixels(one).images[0]
+        job = heatmap_jobs.heatmap_job(image, version, Request("gradcam", "benign"))
+        assert job.future.done()
+        assert job.future.result().parameters["engine"] == "PyTorch"
+    finally:
+        del resources.engine().answer
+
+
+def test_a_failed_prediction_ahead_is_tried_again_and_told_when_asked_for(store, trained):
+    """The exception reaches who asks, and the next one who asks gets a result."""
+    version = register(trained)
+    add_person()
+    (one,) = add_studies()
+    keep = resources.engine().answer
+
+    def fails(*_):
+        raise RuntimeError("no")
+
+    resources.engine().answer = fails
+    try:
+        with pytest.raises(RuntimeError, match="no"):
+            ready.prediction_of(one, version, "Anna")
+    finally:
+        resources.engine().answer = keep
+    assert ready.prediction_of(one, version, "Anna")[1].model_version == version
+    del resources.engine().answer
+
+
+def panels(at):
+    """The titles of the panels beneath the picture."""
+    return [m.value for m in at.markdown if m.value.startswith(("**Grad-CAM of", "**Occlusion of"))]
+
+
+@pytest.fixture
+def several(store, trained, monkeypatch):
+    """The review page with two methods and every class, finished."""
+    monkeypatch.setenv("TUMORTRACE_PROTOCOL", "aided")
+    add_person()
+    register(trained)
+    (one,) = add_studies()
+    at = open_page("review", study=one)
+    (choice,) = [c for c in at.multiselect if c.label == "Heatmap"]
+    at = choice.set_value(["gradcam", "occlusion"]).run()
+    (target,) = [s for s in at.selectbox if s.label == "Class"]
+    at = target.set_value("every class").run()
+    for _ in range(60):
+        if len(panels(at)) == 4:
+            break
+        time.sleep(0.2)
+        at.run()
+    assert not at.exception, at.exception
+    return at
+
+
+def test_several_maps_stand_side_by_side_with_their_facts(several):
+    """Two methods and two classes are four panels; one scale for all is on request, and each panel says which."""
+    assert len(panels(several)) == 4
+    assert said(several).count("not a lesion outline") >= 4
+    assert "enlarged" in said(several)
+    (same,) = [t for t in several.toggle if t.label == "One colour scale for all"]
+    at = same.set_value(True).run()
+    assert "full colour is" in said(at)
+    assert not at.exception
+
+
+def test_downloads_are_offered_for_each_map(several):
+    """Overlay and raw values, as PNG, NPZ and DICOM, for whichever map is chosen."""
+    labels = [b.proto.label for b in several.get("download_button")]
+    assert labels == ["Overlay, PNG", "Raw values, NPZ", "Overlay, DICOM", "Raw values, DICOM"]
+    (choice,) = [s for s in several.selectbox if s.label == "Heatmap" and s.options]
+    assert len(choice.options) == 4
+
+
+def test_the_caption_tells_resolution_scale_and_share():
+    """7 × 7 over 224 × 224 is enlarged 32 times; share and intervals stand there where there are some."""
+    pixels = np.zeros((224, 224), np.uint8)
+    image = Image(pixels, full_range_window(pixels))
+    values = np.full((7, 7), 0.01, np.float32)
+    made = Heatmap(values, "gradcam", "benign", "layer4", "v", "h", False, {"share": 0.49, "class_score": 1.0})
+    text = caption(made, image)
+    assert "7 × 7 values, enlarged 32 times." in text
+    assert "1.00e-02" in text
+    assert "49% of the class score" in text
+    facts = {"share": None, "low": [-1.0, 0.1], "high": [1.0, 0.2], "superpixels": 2, "r2": 0.5}
+    lime = Heatmap(np.zeros((224, 224), np.float32), "lime", "benign", "input", "v", "h", True, facts)
+    assert "1 of 2 superpixels differ from zero at 95 %; R² 0.50." in caption(lime, image)
+    assert "enlarged" not in caption(lime, image)
+    assert "full colour is 5.00e-01" in caption(made, image, 0.5)
+
+
+def test_other_parameters_are_another_heatmap(store, trained):
+    """Score-CAM over all maps is not the one over 64, in memory and on disk."""
+    version = register(trained)
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8)
+    image = Image(pixels, full_range_window(pixels))
+    jobs = [
+        heatmap_jobs.heatmap_job(image, version, Request("score-cam", "benign", parameters=more))
+        for more in ({}, {"channels": 5})
+    ]
+    assert jobs[0] is not jobs[1]
+    assert [job.future.result(60).parameters["channels"] for job in jobs] == [64, 5]
+    assert len(list((store / "heatmaps").rglob("*-benign.npz"))) == 2
