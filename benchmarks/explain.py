@@ -1,42 +1,50 @@
-"""What a Grad-CAM costs on top of a prediction: medians of same-run ratios to a plain forward, ResNet18 at 224 pixels.
+"""What heatmaps cost: medians of same-run ratios to a plain forward pass, against Captum and, where installed, `grad-cam`.
 
-Run with `python -m benchmarks.explain [rounds]`. Ratios travel between machines, times do not.
+Run with `python -m benchmarks.explain [rounds] [cam|masked|sessions|memory ...]`, all parts by default. Everything is
+interleaved, so that a busy machine slows all ways alike. Ratios travel between machines, times do not.
 """
 
 from __future__ import annotations
 
+import resource
 import statistics
 import sys
+import tempfile
+import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import torch
-from captum.attr import LayerGradCam
+from captum.attr import FeatureAblation, IntegratedGradients, LayerGradCam, Lime, Occlusion
 
 from core.architectures import get_architecture
+from core.checkpoint import Checkpoint
 from core.explain import predict_with_gradcam
+from core.explain.case import Case
+from core.explain.fold import fast_module
+from core.explain.gradcam import LayerPass, grad_cam_plus_plus, hirescam, layer_pass, layercam
+from core.explain.gradients import integrated_gradients, smoothgrad
+from core.explain.occlusion import occlusion
+from core.explain.score_cam import score_cam
+from core.explain.superpixels import feature_ablation, lime, shapley_sampling, superpixels
+from core.onnx import export_onnx, open_checked
+from core.predict import Engine, mapping_run
+
+Ways = dict[str, Callable[[], object]]
 
 
-def main(rounds: int = 9) -> None:
-    """Time the three ways in turn, so that a busy machine slows all of them alike."""
+def checkpoint_of(name: str, edge: int = 224) -> Checkpoint:
+    """Random weights; what anything costs does not depend on them."""
     torch.manual_seed(0)
-    known = get_architecture("resnet18")
-    net = known.build(2).eval().requires_grad_(False)
-    x = torch.randn(1, 3, 224, 224)
-    captum = LayerGradCam(net, net.get_submodule(known.heatmap_layer))
+    known = get_architecture(name)
+    spec = known.preprocessing(edge)
+    return Checkpoint(name, "breast-mri", ("benign", "malignant"), spec, known.build(2).state_dict(), version=name)
 
-    def forward() -> None:
-        with torch.no_grad():
-            net(x)
 
-    def predict_then_captum() -> None:
-        forward()
-        captum.attribute(x.clone().requires_grad_(), 1, relu_attributions=True)
-
-    ways = {
-        "forward": forward,
-        "predict_with_gradcam": lambda: predict_with_gradcam(net, known.heatmap_layer, x, 1),
-        "predict, then Captum LayerGradCam": predict_then_captum,
-    }
+def ratios(title: str, ways: Ways, rounds: int) -> None:
+    """Print each way's median ratio to the first one, which is a plain forward pass."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for i in range(rounds + 1):
         for name, run in ways.items():
@@ -44,10 +52,171 @@ def main(rounds: int = 9) -> None:
             run()
             if i:  # the first round only warms up
                 seconds[name].append(time.perf_counter() - start)
+    plain = seconds[next(iter(ways))]
     for name, times in seconds.items():
-        ratio = statistics.median(t / plain for t, plain in zip(times, seconds["forward"], strict=True))
-        print(f"{name:36} {ratio:5.2f} × forward")
+        ratio = statistics.median(t / p for t, p in zip(times, plain, strict=True))
+        print(f"{title:10} {name:44} {ratio:7.2f} × forward", flush=True)
 
+
+def forward_of(net: torch.nn.Module, x: torch.Tensor) -> Callable[[], object]:
+    """A plain prediction."""
+    return torch.no_grad()(lambda: net(x))
+
+
+def family(rounds: int) -> None:
+    """Prediction and class-activation maps of one image."""
+    for name in ("resnet18", "resnet50", "vgg16"):
+        checkpoint = checkpoint_of(name)
+        net, layer = checkpoint.module(), checkpoint.heatmap_layer
+        x = torch.randn(1, 3, 224, 224)
+        captum = LayerGradCam(net, net.get_submodule(layer))
+        forward = forward_of(net, x)
+
+        def then_captum(forward=forward, captum=captum, x=x) -> None:
+            forward()
+            captum.attribute(x.clone().requires_grad_(), 1, relu_attributions=True)
+
+        def by(formula: Callable[[LayerPass], torch.Tensor], net=net, layer=layer, x=x) -> Callable[[], object]:
+            return lambda: formula(layer_pass(net, layer, x, 1))
+
+        ways = {
+            "forward": forward,
+            "predict_with_gradcam": lambda net=net, layer=layer, x=x: predict_with_gradcam(net, layer, x, 1),
+            "HiResCAM": by(hirescam), "Grad-CAM++": by(grad_cam_plus_plus), "LayerCAM": by(layercam),
+            "predict, then Captum LayerGradCam": then_captum,
+            **grad_cam_package(net, layer, x),
+        }  # fmt: skip
+        if name != "vgg16":
+            with tempfile.TemporaryDirectory() as folder:
+                export_onnx(checkpoint, Path(folder) / "m.onnx")
+                network = open_checked(checkpoint, Path(folder) / "m.onnx")
+            ways["ONNX Runtime, logits and all maps"] = lambda network=network, x=x: network(x)
+        ratios(name, ways, rounds)
+
+
+def grad_cam_package(net: torch.nn.Module, layer: str, x: torch.Tensor) -> Ways:
+    """The `grad-cam` package's Grad-CAM, where it is installed."""
+    try:
+        from pytorch_grad_cam import GradCAM
+        from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+    except ImportError:
+        print("the grad-cam package is not installed: left out")
+        return {}
+
+    def run() -> None:
+        with GradCAM(model=net, target_layers=[net.get_submodule(layer)]) as cam:
+            cam(input_tensor=x, targets=[ClassifierOutputTarget(1)])
+
+    return {"grad-cam package": run}
+
+
+def masked(rounds: int) -> None:
+    """Methods that run the network many times, on ResNet18."""
+    checkpoint = checkpoint_of("resnet18")
+    net, x = checkpoint.module(), torch.rand(1, 3, 224, 224)
+    fast = fast_module(checkpoint, "cpu", x, "layer4")
+    mean, std = checkpoint.preprocessing.mean, checkpoint.preprocessing.std
+    slow_mask = superpixels(Case(net, x, 1, mean, std), 50)
+    mask3 = slow_mask.expand(1, 3, 224, 224)
+
+    def case() -> Case:
+        return Case(fast, x, 1, mean, std)
+
+    fill = case().baseline("mean").expand_as(x)
+    black = case().baseline("black").expand_as(x)
+    quiet = torch.no_grad()(lambda batch: net(batch))
+    ways: Ways = {
+        "forward": forward_of(net, x),
+        "Integrated Gradients 50": lambda: integrated_gradients(case(), steps=50, baseline="black", batch=8),
+        "  Captum": lambda: IntegratedGradients(net).attribute(x, black, target=1, n_steps=50, internal_batch_size=8),
+        "SmoothGrad 50": lambda: smoothgrad(case(), samples=50, noise_percent=15, batch=8),
+        "Occlusion 169": lambda: occlusion(case(), window=(32, 32), stride=(16, 16), baseline="mean", batch=16),
+        "  Captum ": lambda: Occlusion(quiet).attribute(
+            x, (3, 32, 32), (3, 16, 16), fill, target=1, perturbations_per_eval=16
+        ),
+        "LIME 200": lambda: lime(case(), feature_mask=slow_mask, samples=200, baseline="mean", batch=16),
+        "  Captum  ": lambda: Lime(quiet).attribute(
+            x, fill, target=1, feature_mask=mask3, n_samples=200, perturbations_per_eval=16
+        ),
+        "Feature ablation 50": lambda: feature_ablation(case(), feature_mask=slow_mask, baseline="mean", batch=16),
+        "  Captum   ": lambda: FeatureAblation(quiet).attribute(
+            x, fill, target=1, feature_mask=mask3, perturbations_per_eval=16
+        ),
+        "Shapley 4 orders of 50": lambda: shapley_sampling(
+            case(), feature_mask=slow_mask, permutations=4, baseline="mean", batch=16
+        ),
+        "Score-CAM 64 of 512 maps": lambda: score_cam(case(), "layer4", channels=64, baseline="black", batch=16),
+        "Score-CAM 512 maps": lambda: score_cam(case(), "layer4", channels=512, baseline="black", batch=16),
+    }
+    ratios("resnet18", ways, rounds)
+
+
+def sessions(rounds: int) -> None:
+    """Eight sessions that ask for prediction and Grad-CAM one after the other: eager in each, and through the engine."""
+    checkpoint = checkpoint_of("resnet18")
+    x = torch.randn(1, 3, 224, 224)
+    with tempfile.TemporaryDirectory() as folder:
+        export_onnx(checkpoint, Path(folder) / "m.onnx")
+        network = open_checked(checkpoint, Path(folder) / "m.onnx")
+    eager, fast = (Engine(lambda _: checkpoint, "cpu", faster=f) for f in (None, lambda _v, _c: network))
+    for engine in (eager, fast):
+        engine.answer("resnet18", x)
+    time.sleep(0.5)
+    runs = [mapping_run(checkpoint.module(), "cpu", "layer4") for _ in range(8)]
+    ways: dict[str, Callable[[int], object]] = {
+        "eager in each session": lambda i: runs[i](x),
+        "engine, PyTorch": lambda _: eager.answer("resnet18", x),
+        f"engine, {fast.engine_name('resnet18')}": lambda _: fast.answer("resnet18", x),
+    }
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, ask in ways.items():
+            found[name].append(eight(ask))
+    base = found["eager in each session"]
+    for name, values in found.items():
+        rate = statistics.median(v[0] / b[0] for v, b in zip(values, base, strict=True))
+        late = statistics.median(v[1] / b[1] for v, b in zip(values, base, strict=True))
+        shown = statistics.median(v[0] for v in values)
+        print(f"8 sessions {name:32} {shown:6.1f}/s  throughput × {rate:4.2f}  p95 × {late:4.2f}", flush=True)
+    eager.close()
+    fast.close()
+
+
+def eight(ask: Callable[[int], object], each: int = 12) -> tuple[float, float]:
+    """Requests per second and 95th percentile in seconds of eight threads with `each` requests."""
+    waited: list[float] = []
+
+    def session(i: int) -> None:
+        for _ in range(each):
+            start = time.perf_counter()
+            ask(i)
+            waited.append(time.perf_counter() - start)
+
+    threads = [threading.Thread(target=session, args=(i,)) for i in range(8)]
+    start = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return len(waited) / (time.perf_counter() - start), float(np.quantile(waited, 0.95))
+
+
+def memory(rounds: int) -> None:
+    """10,000 maps with a small network: what the process has grown by."""
+    checkpoint = checkpoint_of("small-cnn", 16)
+    net, x = checkpoint.module(), torch.randn(1, 1, 16, 16)
+    for count in (1_000, 10_000):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        for _ in range(count):
+            predict_with_gradcam(net, "features", x, 1)
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        print(f"{count:,} maps: {grown / 1024:.1f} MiB more at the peak", flush=True)
+
+
+PARTS = {"cam": family, "masked": masked, "sessions": sessions, "memory": memory}
 
 if __name__ == "__main__":
-    main(*(int(word) for word in sys.argv[1:2]))
+    wanted = [word for word in sys.argv[1:] if word in PARTS] or list(PARTS)
+    number = next((int(word) for word in sys.argv[1:] if word.isdigit()), 9)
+    for part in wanted:
+        PARTS[part](number)
