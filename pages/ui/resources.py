@@ -36,7 +36,8 @@ def study_pixels(study_id: str) -> Study:
 def _study_pixels(store_address: str, study_id: str) -> Study:
     """Never out of date: the id is a hash of what arrived, and what is masked of it is masked before anybody may read it.
 
-    Three at most (this one, the last and the one made ahead): unpacking a mammogram costs a tenth of a second, which a rerun must not pay, and a large study much memory.
+    Three at most (this one, the last and the one made ahead): unpacking a mammogram costs a tenth of a second, which a rerun
+    must not pay, and a large study much memory.
     """
     with store.read() as session:
         study = studies.get_study(session, study_id)
