@@ -130,7 +130,7 @@ def limits_over_cases(value: float, influence: np.ndarray, n: int, method: str, 
         low, high = wilson_limits(max(0.0, min(1.0, value)) * n, n)
         return Estimate(value, min(low, value), max(high, value), n, f"{method}; no spread, so Wilson")
     half = float(stdtrit(n - 1, 0.975)) * error
-    return Estimate(value, max(lowest, value - half), min(1.0, value + half), n, method)
+    return Estimate(value, max(min(lowest, value), value - half), min(1.0, value + half), n, method)
 
 
 def _checked(counts: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -184,4 +184,5 @@ def _estimate(observed: _Agreement, expected: float, chance: np.ndarray, method:
     else:
         half = float(stdtrit(n - 1, 0.975)) * error
         low, high = value - half, value + half
+    lowest = min(lowest, value)  # with gaps a coefficient can lie below −1
     return Estimate(value, float(max(lowest, min(low, value))), float(min(1.0, max(high, value))), pairs, method)

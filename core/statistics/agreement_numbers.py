@@ -42,13 +42,17 @@ def icc_2_1(values: np.ndarray) -> Estimate:
     rest = float(np.sum((full - rows[:, None] - columns + grand) ** 2)) / ((n - 1) * (k - 1))
     total = between + (k - 1) * rest + k * (readers - rest) / n
     if total < 1e-12 * max(1.0, float(np.abs(full).max()) ** 2):
-        return undefined(n, method, "all ratings are equal")
+        equal = "all ratings are equal" if np.ptp(full) == 0 else "neither cases nor readers differ in their means"
+        return undefined(n, method, equal)
     value = (between - rest) / total
     if readers + rest < 1e-12 * between:
         return Estimate(value, None, None, n, method, "the readers agree exactly, which has no interval")
     a = k * value / (n * (1 - value))
     b = 1 + k * value * (n - 1) / (n * (1 - value))
-    df = (a * readers + b * rest) ** 2 / ((a * readers) ** 2 / (k - 1) + (b * rest) ** 2 / ((n - 1) * (k - 1)))
+    terms = (a * readers) ** 2 / (k - 1) + (b * rest) ** 2 / ((n - 1) * (k - 1))
+    df = (a * readers + b * rest) ** 2 / terms if terms > 0 else 0.0
+    if df < 1e-12:
+        return Estimate(value, None, None, n, method, "no degrees of freedom are left for an interval")
     error = k * readers + (k * n - k - n) * rest
     upper, lower = float(fdtri(n - 1, df, 0.975)), float(fdtri(df, n - 1, 0.975))
     low = n * (between - upper * rest) / (upper * error + n * between)

@@ -202,6 +202,13 @@ def test_nothing_to_compare_is_undefined(counts):
     assert conger_kappa(np.full((2, 2), -1), 2).value is None
 
 
+def test_with_gaps_a_coefficient_can_lie_below_minus_one():
+    """Two disagreements beside nine single ratings of one category: (0 − 101/121) / (20/121), and an interval that holds it."""
+    estimate = fleiss_kappa(np.array([[1, 1]] * 2 + [[1, 0]] * 9))
+    assert estimate.value == pytest.approx(-101 / 20)
+    assert estimate.low <= estimate.value <= estimate.high
+
+
 def test_one_case_has_no_interval():
     """So it has no value either."""
     for function in OF_COUNTS.values():

@@ -54,6 +54,11 @@ def test_icc_borders():
     exact = icc_2_1(np.array([[1, 1], [2, 2], [5, 5]]))
     assert (exact.value, exact.low) == (1.0, None)
     assert exact.reason
+    swapped = icc_2_1(np.array([[1, 2], [2, 1]]))
+    assert (swapped.value, swapped.reason) == (None, "neither cases nor readers differ in their means")
+    level = icc_2_1(np.array([[0, 2], [1, 1]]))  # BMS 0, readers 1, rest 1: value −1, no degrees of freedom
+    assert (level.value, level.low) == (-1.0, None)
+    assert "degrees of freedom" in level.reason
     assert icc_2_1(np.zeros((1, 2))).value is None
     assert icc_2_1(np.arange(4.0)[:, None]).value is None
     with pytest.raises(ValueError, match=r"\(N, R\)"):
