@@ -1,0 +1,64 @@
+"""Imports: exam by exam, whole or not at all, and repeatable."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from core.reading import Source
+from db import engine, pixels, studies
+from db.__main__ import main as db
+from db.importing import Tally, import_exams
+from tests.core.reading.samples import NARROW, picture
+
+
+def sources(count):
+    """Pictures, no two alike, and a damaged file in the middle."""
+    files = [Source.of_bytes(f"{n}.png", picture(NARROW + n, "PNG")) for n in range(count)]
+    return [*files[: count // 2], Source.of_bytes("bad.png", b"\x89PNG\r\n\x1a\n"), *files[count // 2 :]]
+
+
+def stored():
+    """How many studies there are."""
+    with engine.read() as session:
+        return studies.count_studies(session)
+
+
+def test_a_stopped_import_is_taken_up_again(store):
+    """What was given is stored when the import ends early; repeating it stores the rest and doubles nothing."""
+    running = import_exams(sources(6), "breast-mri", by="Anna")
+    assert {next(running)[0].result for _ in range(2)} <= {"Stored", "Held"}
+    running.close()
+    assert stored() == 2
+    tally = Tally(7)
+    for exam in import_exams(sources(6), "breast-mri", by="Anna"):
+        for imported in exam:
+            tally.count(imported)
+    assert (stored(), tally.stored, tally.known) == (6, 4, 2)
+    assert [name for name, _ in tally.refused] == ["bad.png"]
+    assert tally.fraction == 1
+    assert tally.text.startswith("7 of 7 files")
+    assert tally.summary.startswith("7 files: 4 studies stored")
+    assert tally.summary.endswith("2 already there, 1 refused.")
+
+
+def test_half_written_files_are_removed_once_they_are_old(store):
+    """A draft that a killed process left goes; one in the making stays."""
+    folder = store / "pixels" / "ab"
+    folder.mkdir(parents=True)
+    old, young = folder / ".x.gz.1", folder / ".y.gz.2"
+    old.touch()
+    young.touch()
+    os.utime(old, (time.time() - 7200, time.time() - 7200))
+    assert pixels.remove_drafts() == 1
+    assert (old.exists(), young.exists()) == (False, True)
+
+
+@pytest.mark.parametrize("name", ["empty", "nowhere"])
+def test_nothing_to_import_is_said(store, tmp_path, capsys, name):
+    """An empty folder and an absent one are refused in one sentence."""
+    (tmp_path / "empty").mkdir()
+    assert db(["import", str(tmp_path / name)]) == 1
+    assert capsys.readouterr().err.startswith("Refused: There ")
