@@ -51,6 +51,7 @@ app = st.App("script.py", routes=[Route("/px/{name}", pixels)])
 
 SCRIPT = """
 import json, time
+from dataclasses import replace
 import numpy as np
 import streamlit as st
 from core.records import Heatmap, Window
@@ -82,6 +83,7 @@ CASES = {
     "sigmoid": ([grey(function="SIGMOID", window_width=16000)], None),
     "exact": ([grey(function="LINEAR_EXACT", window_width=20000)], None),
     "choice": ([grey(windows=(Window(24000, 20001, "LINEAR", "NORMAL"), STEPS, Window(24000, 33)))], None),
+    "alike": ([grey(windows=(replace(STEPS, explanation="NORMAL"), Window(24000, 16000, "SIGMOID", "NORMAL")))], None),
     "film": ([grey(time_ms=20), grey("second", time_ms=400)], None),
     "narrow": ([grey(window_center=24000.5, window_width=33)], None),
     "frames": ([grey(), grey("second", laterality="L", view="CC")], None),
@@ -338,6 +340,13 @@ def test_windows_of_the_file_can_be_chosen(screen):
     screen.wait_data("ww", "20001")
     screen.press("v", "f")
     screen.wait_data("ww", "20001")
+
+
+def test_windows_of_one_name_are_told_apart(screen):
+    """A table and a curve that the file calls alike say what they are."""
+    screen.open("alike")
+    options = screen.page.get_by_label("Window of the file").locator("option")
+    assert options.all_text_contents() == ["Normal, table", "Normal, sigmoid"]
 
 
 def test_select_of_windows_is_absent_where_there_is_no_choice(screen):

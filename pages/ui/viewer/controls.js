@@ -64,7 +64,10 @@ class Controls {
     const windows = frames[state.frame]?.windows ?? [];
     const select = this.one("[data-set=choice]");
     select.hidden = windows.length < 2;
-    const names = windows.map((window, place) => window.name || `Window ${place + 1}`);
+    const told = windows.map((window, place) => window.name || `Window ${place + 1}`);
+    // A file may call a table and a curve alike.
+    const names = told.map((name, place) => (told.indexOf(name) === told.lastIndexOf(name)
+      ? name : `${name}, ${windows[place].kind.toLowerCase().replace("_", " ")}`));
     if ([...select.options].map((option) => option.text).join() !== names.join()) {
       select.replaceChildren(...names.map((name, place) => new Option(name, place)));
     }
