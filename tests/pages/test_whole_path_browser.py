@@ -4,9 +4,12 @@ import json
 import re
 import time
 
+import numpy as np
 import pytest
 
-from db import engine, reviews, studies
+from core.reader_records import StudyPlan
+from core.records import Prediction
+from db import engine, predictions, reader_studies, reader_turns, reviews, studies, users
 from tests.pages.conftest import register
 
 pytestmark = pytest.mark.browser
@@ -37,9 +40,10 @@ class Visitor:
         """Wait until the page says something."""
         self.page.wait_for_selector(f"text=/{pattern}/")
 
-    def received(self):
-        """All that the server sent over the websocket, as text."""
-        return b"\n".join(f if isinstance(f, bytes) else f.encode() for f in self.frames).decode("latin-1")
+    def received(self, since=0):
+        """All that the server sent over the websocket, from that frame on, as text."""
+        frames = self.frames[since:]
+        return b"\n".join(f if isinstance(f, bytes) else f.encode() for f in frames).decode("latin-1")
 
 
 @pytest.fixture
@@ -138,6 +142,118 @@ def test_a_study_is_uploaded_read_blind_read_again_and_stands_on_the_agreement_p
     anna.text(f"Disagreements \\({disagrees}\\)")
     outside = [url for url in anna.requests if not re.match(r"(http|ws)://127\.0\.0\.1:|data:|blob:", url)]
     assert outside == [], "a request left the box"
+
+
+def test_no_byte_of_a_planted_score_arrives_before_a_reader_commits(version, phantoms, visit):
+    """In a reader study: two blind readings by keys, all traffic recorded; the stored scores come with the reveal, not before.
+
+    The clock stands while the window is hidden, and its sum outlives a reload.
+    """
+    cleo = visit("Cleo")
+    page = cleo.page
+    cleo.go("Upload")
+    page.set_input_files("input[type=file]", [phantom(phantoms, 2), phantom(phantoms, 3)])
+    cleo.text("2 stored, 0 refused")
+    number, planted = planted_study(version)
+    before = len(cleo.frames)
+
+    def leaked():
+        sent = cleo.received(since=before) + "\n".join(cleo.requests)
+        return [mark for mark in (*planted, "Small CNN", version[:8]) if mark in sent]
+
+    cleo.go("Reader studies")
+    page.wait_for_selector("button:has-text('Begin reading')")
+    page.keyboard.press("n")
+    cleo.text("Case 1 of 2")
+    page.wait_for_selector("canvas[data-shown*='pixels/']")
+    hide(page, True)
+    wait_for_clock(number, "Cleo")
+    stood = clock_of(number, "Cleo")
+    time.sleep(1.5)
+    assert clock_of(number, "Cleo") == stood
+    page.reload()
+    page.wait_for_selector("canvas[data-shown*='pixels/']")
+    page.keyboard.press("2")
+    page.wait_for_selector("button:has-text('Save and show the model'):enabled")
+    page.keyboard.press("Shift+Digit4")
+    page.wait_for_selector("[class*='st-key-birads'] [role=radio][aria-checked=true]:has-text('4A')")
+    page.keyboard.press("l")
+    page.keyboard.type("85")
+    assert leaked() == []
+    page.keyboard.press("Control+Enter")
+    cleo.text("Model visible")
+    cleo.text(planted[1].replace(".", "\\."))
+    assert {planted[1], "Small CNN"} <= set(leaked()), "the recording does not see what is shown: it proved nothing"
+    with engine.read() as session:
+        (case,) = [c for c in reader_studies.list_cases(session, number)
+                   if reviews.review_history(session, c, "Cleo", number)]  # fmt: skip
+        (saved,) = reviews.review_history(session, case, "Cleo", number)
+    assert (saved.label, saved.birads, saved.likelihood) == ("malignant", "4A", 85)
+    assert saved.seconds >= stood
+
+    page.keyboard.press("1")
+    page.keyboard.press("l")
+    page.keyboard.type("12")
+    page.wait_for_selector("button:has-text('Save and next'):enabled")
+    before = len(cleo.frames)
+    cleo.requests.clear()
+    page.keyboard.press("Control+Enter")
+    cleo.text("Case 2 of 2")
+    page.wait_for_selector("button:has-text('Save and show the model')")
+    time.sleep(1)  # whatever would be fetched ahead
+    sent = cleo.received(since=before)
+    assert not [mark for mark in planted[2:] if mark in sent], "the second case's score came before its commit"
+
+
+def planted_study(version):
+    """A running reader study of the two newest studies, for Cleo, whose results are stored with scores nobody could guess.
+
+    Gives its id and the texts in which the scores would appear: raw and in percent, for the first and for the second case.
+    """
+    scores = (0.73162841, 0.64295173)
+    with engine.write() as session:
+        users.get_user(session, "Lena") or users.add_user(session, "Lena", "lead")
+        cases = tuple(studies.list_worklist(session, studies.WorklistQuery("Lena", sort="newest"))["id"][:2])
+        plan = StudyPlan("Planted", "breast-mri", "sequential", version, cases, ("Cleo",), 1)
+        study = reader_studies.add_reader_study(session, plan, "Lena")
+        reader_studies.start_reader_study(session, study.id, "Lena")
+        order = [
+            case for _, case, phase in reader_turns.reading_steps(study, list(cases), "Cleo", 0) if phase == "aided"
+        ]
+        for case, score in zip(order, scores, strict=True):
+            values = {"benign": 1 - score, "malignant": score}
+            made = Prediction(
+                case, version, "breast-mri", values, np.array([[1 - score, score]]), "malignant", None, "cpu",
+                {"size": [32, 32], "channels": 1, "mean": [0.5], "std": [0.5]}, {},
+            )  # fmt: skip
+            predictions.add_prediction(session, made, requested_by="Lena")
+    return study.id, (str(scores[0]), "73.2%", "64.3%", str(scores[1]))
+
+
+def hide(page, hidden):
+    """What the browser says when the window is covered or shown again."""
+    page.evaluate(
+        """hidden => { Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+           document.dispatchEvent(new Event("visibilitychange")) }""",
+        hidden,
+    )
+
+
+def clock_of(number, reader):
+    """Seconds kept with the draft of the case that this person reads now; None where there is no draft."""
+    with engine.read() as session:
+        turn = reader_turns.progress_of(session, reader_studies.get_reader_study(session, number), reader).turn
+        draft = reviews.get_draft(session, turn.study_id, reader, number) or {}
+    return draft.get("seconds")
+
+
+def wait_for_clock(number, reader):
+    """Until a hidden window's message has stopped the clock above zero and stored its sum."""
+    deadline = time.monotonic() + 20
+    while not (clock_of(number, reader) or 0) > 0:
+        assert time.monotonic() < deadline, "the clock was never stored"
+        time.sleep(0.1)
+    time.sleep(1)  # a heartbeat under way
 
 
 def test_a_reload_keeps_the_draft_and_the_person(version, phantoms, visit):
