@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from db.frames import frame
@@ -28,23 +29,18 @@ def canonical(values: Any) -> str:
 
 def add_entry(session: Session, actor: str, action: str, subject: str, details: Mapping[str, Any]) -> int:
     """Continue the log and give the new line's id. `details` are JSON-safe and never hold a patient's name."""
-    row = AuditRow(
-        created_at=utc_now(),
-        actor=actor,
-        action=action,
-        subject=subject,
-        details=canonical(dict(details)),
-        previous=head(session),
-    )
-    row.hash = _hash(row)
-    session.add(row)
-    session.flush()
-    return row.id
+    session.flush()  # what the line speaks of comes first
+    values = {
+        "created_at": utc_now(), "actor": actor, "action": action, "subject": subject,
+        "details": canonical(dict(details)), "previous": head(session),
+    }  # fmt: skip
+    values["hash"] = _hash(SimpleNamespace(**values))
+    return session.connection().execute(_ADD, values).scalar_one()
 
 
 def head(session: Session) -> str:
     """Hash of the newest line (64 hex digits; zeros for an empty log). Kept elsewhere, it proves later what the log was."""
-    return session.scalar(select(AuditRow.hash).order_by(AuditRow.id.desc()).limit(1)) or GENESIS
+    return session.connection().execute(_HEAD).scalar_one_or_none() or GENESIS
 
 
 def verify(session: Session, known_head: str = GENESIS) -> int | None:
@@ -66,6 +62,11 @@ def list_entries(session: Session, *, limit: int = 100, offset: int = 0) -> pd.D
     columns = (AuditRow.id, AuditRow.created_at, AuditRow.actor, AuditRow.action, AuditRow.subject, AuditRow.details)
     query = select(*columns, AuditRow.hash).order_by(AuditRow.id.desc()).limit(limit).offset(offset)
     return frame(session, query)
+
+
+# Built once, and past the mapper: every save runs them.
+_ADD = insert(AuditRow.__table__).returning(AuditRow.__table__.c.id)
+_HEAD = select(AuditRow.__table__.c.hash).order_by(AuditRow.__table__.c.id.desc()).limit(1)
 
 
 def _hash(row: Any) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from core.records import Image, Refused
@@ -69,10 +69,15 @@ def require_may_clean(session: Session, study_id: str, user: User) -> None:
         raise Refused("Only the person who uploaded this study or a project lead can release it.")
 
 
+# Built once, and past the mapper: every save of a review asks.
+_HELD = select(HoldRow.__table__.c.study_id).where(
+    HoldRow.__table__.c.study_id == bindparam("study_id"), HoldRow.__table__.c.released_at.is_(None)
+)
+
+
 def require_released(session: Session, study_id: str) -> None:
     """Raise `Refused` while the study is held: called wherever it would be read, predicted or measured."""
-    row = session.get(HoldRow, study_id)
-    if row is not None and row.released_at is None:
+    if session.connection().execute(_HELD, {"study_id": study_id}).one_or_none() is not None:
         raise Refused("This study is held until somebody has looked for names in its pixels, on the Clean page.")
 
 

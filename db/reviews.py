@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session, aliased
 
 from core.records import Phase, Refused, Review
@@ -55,7 +55,8 @@ def add_review(session: Session, review: Review) -> Review:
     """
     if not review.client_token:
         raise ValueError("a review needs a client_token")
-    stored = session.scalar(select(ReviewRow).where(ReviewRow.client_token == review.client_token))
+    token = {"client_token": review.client_token}
+    stored = session.connection().execute(_BY_TOKEN, token).mappings().one_or_none()
     if stored is not None:
         return _same(_record(stored), review)
     require_released(session, review.study_id)
@@ -65,12 +66,11 @@ def add_review(session: Session, review: Review) -> Review:
     elif review.phase == "unaided" and latest_review(session, review.study_id, review.reviewer, "aided") is not None:
         raise Refused("The aided review of this study is saved already, so the unaided one can no longer change.")
     supersedes = None if current is None else current.id
-    row = ReviewRow(**_values(replace(review, supersedes=supersedes, id=None, created_at=utc_now())))
-    session.add(row)
-    session.flush()
+    saved = replace(review, supersedes=supersedes, id=None, created_at=utc_now())
+    number = session.connection().execute(_ADD, _values(saved)).scalar_one()
+    saved = replace(saved, id=number, regions=tuple(dict(region) for region in saved.regions))
     if review.phase == "aided" or review.reader_study is not None:
         delete_draft(session, review.study_id, review.reviewer, review.reader_study)
-    saved = _record(row)
     details = {"review": saved.id, "phase": saved.phase, "sha256": fingerprint(saved)}
     if saved.reader_study is not None:
         details["reader_study"] = saved.reader_study
@@ -95,7 +95,7 @@ def first_altered(session: Session) -> int | None:
     lines = session.scalars(select(AuditRow.details).where(AuditRow.action == _ADDED).order_by(AuditRow.id))
     logged = {line["review"]: line["sha256"] for line in map(json.loads, lines)}
     rows = session.scalars(select(ReviewRow).execution_options(yield_per=1000))
-    kept = {row.id: fingerprint(_record(row)) for row in rows}
+    kept = {row.id: fingerprint(_record(_as_mapping(row))) for row in rows}
     return min(
         (number for number in logged.keys() | kept.keys() if logged.get(number) != kept.get(number)), default=None
     )
@@ -105,15 +105,16 @@ def latest_review(
     session: Session, study_id: str, reviewer: str, phase: Phase, reader_study: int | None = None
 ) -> Review | None:
     """The reviewer's current review of that study in that phase, in daily work or in that reader study, or None."""
-    query = select(ReviewRow).where(*_chain(study_id, reviewer, reader_study), ReviewRow.phase == phase)
-    row = session.scalar(query.order_by(ReviewRow.id.desc()).limit(1))
+    values = {"study_id": study_id, "reviewer": reviewer, "phase": phase, "reader_study": reader_study}
+    row = session.connection().execute(_LATEST[reader_study is None], values).mappings().one_or_none()
     return None if row is None else _record(row)
 
 
 def review_history(session: Session, study_id: str, reviewer: str, reader_study: int | None = None) -> list[Review]:
     """All reviews of that study by that reviewer in daily work or in that reader study, both phases, oldest first."""
-    query = select(ReviewRow).where(*_chain(study_id, reviewer, reader_study))
-    return [_record(row) for row in session.scalars(query.order_by(ReviewRow.id))]
+    values = {"study_id": study_id, "reviewer": reviewer, "reader_study": reader_study}
+    rows = session.connection().execute(_HISTORY[reader_study is None], values).mappings()
+    return [_record(row) for row in rows]
 
 
 def list_reviews(session: Session, query: ReviewQuery) -> pd.DataFrame:
@@ -158,36 +159,63 @@ def save_draft(
     session: Session, study_id: str, reviewer: str, values: Mapping[str, Any], reader_study: int | None = None
 ) -> None:
     """Keep a reviewer's answers so far, in place of earlier ones. `values` are JSON-safe."""
-    kept = {"study_id": study_id, "reviewer": reviewer, "values": dict(values), "updated_at": utc_now()}
-    session.merge(DraftRow(**kept) if reader_study is None else ReaderDraftRow(reader_study=reader_study, **kept))
-    session.flush()
+    key = {"of_study": study_id, "of_reviewer": reviewer, "of_reader_study": reader_study}
+    kept = {"values": dict(values), "updated_at": utc_now()}
+    connection, statements = session.connection(), _DRAFTS[reader_study is None]
+    if not connection.execute(statements.change, key | kept).rowcount:
+        scope = {} if reader_study is None else {"reader_study": reader_study}
+        connection.execute(statements.add, {"study_id": study_id, "reviewer": reviewer, **scope, **kept})
 
 
 def get_draft(session: Session, study_id: str, reviewer: str, reader_study: int | None = None) -> dict[str, Any] | None:
     """The answers kept last, or None."""
-    row = _draft(session, study_id, reviewer, reader_study)
-    return None if row is None else dict(row.values)
+    key = {"of_study": study_id, "of_reviewer": reviewer, "of_reader_study": reader_study}
+    values = session.connection().execute(_DRAFTS[reader_study is None].get, key).scalar_one_or_none()
+    return None if values is None else dict(values)
 
 
 def delete_draft(session: Session, study_id: str, reviewer: str, reader_study: int | None = None) -> None:
     """Forget the answers kept; harmless when there are none."""
-    row = _draft(session, study_id, reviewer, reader_study)
-    if row is not None:
-        session.delete(row)
-        session.flush()
+    key = {"of_study": study_id, "of_reviewer": reviewer, "of_reader_study": reader_study}
+    session.connection().execute(_DRAFTS[reader_study is None].forget, key)
 
 
-def _draft(
-    session: Session, study_id: str, reviewer: str, reader_study: int | None
-) -> DraftRow | ReaderDraftRow | None:
-    if reader_study is None:
-        return session.get(DraftRow, (study_id, reviewer))
-    return session.get(ReaderDraftRow, (reader_study, study_id, reviewer))
+# What every save runs, built once and without the mapper: fifty reviewers who save at once wait for each other's statements.
+_REVIEWS = ReviewRow.__table__
+_BY_TOKEN = select(_REVIEWS).where(_REVIEWS.c.client_token == bindparam("client_token"))
+_ADD = insert(_REVIEWS).returning(_REVIEWS.c.id)
 
 
-def _chain(study_id: str, reviewer: str, reader_study: int | None) -> list[ColumnElement[bool]]:
-    where = ReviewRow.reader_study.is_(None) if reader_study is None else ReviewRow.reader_study == reader_study
-    return [ReviewRow.study_id == study_id, ReviewRow.reviewer == reviewer, where]
+def _chain(daily: bool, *more: ColumnElement[bool]) -> Select[Any]:
+    c = _REVIEWS.c
+    scope = c.reader_study.is_(None) if daily else c.reader_study == bindparam("reader_study")
+    return select(_REVIEWS).where(
+        c.study_id == bindparam("study_id"), c.reviewer == bindparam("reviewer"), scope, *more
+    )
+
+
+_HISTORY = {daily: _chain(daily).order_by(_REVIEWS.c.id) for daily in (True, False)}
+_LATEST = {
+    daily: _chain(daily, _REVIEWS.c.phase == bindparam("phase")).order_by(_REVIEWS.c.id.desc()).limit(1)
+    for daily in (True, False)
+}
+
+
+class _DraftStatements:
+    """Statements on the drafts of daily work, or on those of reader studies."""
+
+    def __init__(self, table: Any) -> None:
+        here = (table.c.study_id == bindparam("of_study")) & (table.c.reviewer == bindparam("of_reviewer"))
+        if "reader_study" in table.c:
+            here = here & (table.c.reader_study == bindparam("of_reader_study"))
+        self.get = select(table.c["values"]).where(here)
+        self.forget = delete(table).where(here)
+        self.add = insert(table)
+        changed = {"values": bindparam("values", type_=table.c["values"].type), "updated_at": bindparam("updated_at")}
+        self.change = update(table).where(here).values(changed)
+
+
+_DRAFTS = {True: _DraftStatements(DraftRow.__table__), False: _DraftStatements(ReaderDraftRow.__table__)}
 
 
 _DISAGREES = ReviewRow.label != PredictionRow.predicted
@@ -259,9 +287,14 @@ def _same(stored: Review, review: Review) -> Review:
 
 
 def _values(review: Review) -> dict[str, Any]:
-    return {**asdict(review), "regions": [dict(region) for region in review.regions]}
+    values = vars(review) | {"regions": [dict(region) for region in review.regions]}
+    del values["id"]  # the store's own to give
+    return values
 
 
-def _record(row: ReviewRow) -> Review:
-    values = {column.key: getattr(row, column.key) for column in ReviewRow.__table__.columns}
-    return Review(**{**values, "regions": tuple(row.regions)})
+def _as_mapping(row: ReviewRow) -> dict[str, Any]:
+    return {column.key: getattr(row, column.key) for column in _REVIEWS.columns}
+
+
+def _record(row: Mapping[str, Any]) -> Review:
+    return Review(**{**row, "regions": tuple(row["regions"])})
