@@ -105,7 +105,7 @@ def grad_cam_package(net: torch.nn.Module, layer: str, x: torch.Tensor) -> Ways:
 
     def run() -> None:
         with GradCAM(model=net, target_layers=[net.get_submodule(layer)]) as cam:
-            cam(input_tensor=x, targets=[ClassifierOutputTarget(1)])
+            cam(input_tensor=x.clone().requires_grad_(), targets=[ClassifierOutputTarget(1)])
 
     return {"grad-cam package": run}
 

@@ -91,10 +91,10 @@ def heatmap_record(
 
     `share` is the sum of the values over the class score: for Grad-CAM and HiResCAM in front of average pooling and one linear
     layer (the rest is the layer's bias and what speaks against the class), and for Integrated Gradients. It is None for
-    methods whose values do not add up to a score, and for a score of 0.
+    methods whose values do not add up to a score, and for scores that are not above 0.
     """
     method, values, score = get_method(request.method), values.detach().float().cpu(), facts["class_score"]
-    additive = method.additive and facts.get("closed_form", "map" not in facts) and score != 0
+    additive = method.additive and facts.get("closed_form", "map" not in facts) and score > 0
     return Heatmap(
         values=values.numpy(),
         method=method.name,

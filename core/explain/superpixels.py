@@ -46,7 +46,7 @@ def lime(
     ridge model is fitted with weights exp(−d² / 0.25²), d the cosine distance to the whole image (Ribeiro et al., 2016).
     A low R² (weighted, 0–1) says that the linear picture describes the model badly.
 
-    Captum's Lime builds, masks and weighs one sample at a time and took 1.5 times as long (docs/benchmarks.md).
+    Captum's Lime builds, masks and weighs one sample at a time, and has no intervals.
     """
     case.watch.total = samples
     generator = torch.Generator().manual_seed(case.seed)  # its own: the global one is shared by all threads

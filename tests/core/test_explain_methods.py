@@ -141,7 +141,8 @@ def test_every_method_explains_every_task(task: str, method: str) -> None:
     assert heatmap.target_class == TASKS[task].classes[0]
     assert heatmap.parameters["maximum"] == pytest.approx(float(np.abs(heatmap.values).max()))
     assert math.isfinite(heatmap.parameters["class_score"])
-    assert (heatmap.parameters["share"] is None) != METHODS[method].additive
+    told = METHODS[method].additive and heatmap.parameters["class_score"] > 0
+    assert (heatmap.parameters["share"] is not None) == told
     assert {hooks(module) for module in checkpoint.built} == {0}
 
 
