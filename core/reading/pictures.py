@@ -18,6 +18,8 @@ from core.records import Image, StudyRejected
 Pillow.MAX_IMAGE_PIXELS = limits.PICTURE_PIXELS
 warnings.filterwarnings("error", category=Pillow.DecompressionBombWarning)
 
+_UNKNOWN = "UnidentifiedImageError"  # none of Pillow's readers wants it
+_PHOTOMETRIC, _BITS = 262, 258  # tags of TIFF 6.0
 _GREY_MODES = ("L", "I;16", "I;16B", "I;16L", "I;16N", "I", "F")
 
 
@@ -39,8 +41,11 @@ def read_picture(data: bytes, kind: str) -> tuple[Image, ...]:
     except StudyRejected:
         raise
     except Exception as error:
+        kind = type(error).__name__
+        unread = ", or stores its pixels in a way that is not read here" if title == "TIFF" and kind == _UNKNOWN else ""
         raise StudyRejected(
-            f"The {title} file is damaged or cut off ({type(error).__name__}).", "Export or copy it again."
+            f"The {title} file is damaged or cut off{unread} ({kind}).",
+            "Export it again, as 8 or 16 bit." if unread else "Export or copy it again.",
         ) from error
 
 
@@ -67,8 +72,11 @@ def _pages(picture: Pillow.Image, title: str) -> Iterator[Image]:
 
 def _to_image(picture: Pillow.Image, page: int) -> Image:
     picture.load()
+    low_is_bright = _low_is_bright(picture)
     upright = ImageOps.exif_transpose(picture)
     values = _pixels(upright)
+    if low_is_bright:
+        values = _turned_over(values, picture.tag_v2.get(_BITS, (16,))[0])  # type: ignore[attr-defined]
     if values.ndim == 3:
         return Image(pixels=values, frame=page)
     stored = to_stored(values)
@@ -79,6 +87,19 @@ def _to_image(picture: Pillow.Image, page: int) -> Image:
         slope=stored.slope,
         intercept=stored.intercept,
     )
+
+
+def _low_is_bright(picture: Pillow.Image) -> bool:
+    """A TIFF in which 0 is white (WhiteIsZero). Pillow turns bitmaps and 8 bits over by itself, nothing deeper."""
+    deep = picture.mode in _GREY_MODES and picture.mode != "L"
+    return deep and picture.format == "TIFF" and picture.tag_v2.get(_PHOTOMETRIC) == 0  # type: ignore[attr-defined]
+
+
+def _turned_over(values: np.ndarray, bits: int) -> np.ndarray:
+    """Grey values of that many bits with their order reversed; numbers without a top (signed, float) change their sign."""
+    if values.dtype.kind == "u" and bits <= 16:
+        return ((1 << bits) - 1 - values.astype(np.int32)).astype(np.uint16)
+    return -values.astype(np.float64 if values.dtype.kind == "f" else np.int64)
 
 
 def _pixels(picture: Pillow.Image) -> np.ndarray:

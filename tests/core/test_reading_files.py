@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image as Pillow
 
 from core.preprocess import display_values
@@ -140,6 +141,68 @@ def test_tiff_pages_are_frames() -> None:
     (study,) = read_upload("stack.tif", saved(pages[0], "TIFF", save_all=True, append_images=pages[1:]))
     assert [(image.frame, int(image.pixels[0, 0])) for image in study.images] == [(0, 0), (1, 1), (2, 2)]
     assert study.name == "stack"
+
+
+DEEP = np.arange(48 * 32, dtype=np.uint16).reshape(48, 32) * 40
+SHALLOW = (DEEP >> 8).astype(np.uint8)
+COLOURS = np.dstack([SHALLOW, SHALLOW[::-1], 255 - SHALLOW])
+PALETTE = np.stack([np.arange(256), 255 - np.arange(256), np.zeros(256)]).astype(np.uint16) * 257
+GREY_TIFF = {"photometric": "minisblack"}
+
+
+# Written by tifffile, which shares no code with Pillow: (pixels, how they are written, pixels as they are shown).
+@pytest.mark.parametrize(
+    ("values", "options", "expected"),
+    [
+        (DEEP, GREY_TIFF | {"byteorder": ">"}, DEEP),
+        (DEEP, GREY_TIFF | {"tile": (16, 16)}, DEEP),
+        (DEEP, GREY_TIFF | {"tile": (16, 16), "byteorder": ">", "compression": "deflate", "predictor": True}, DEEP),
+        (DEEP, GREY_TIFF | {"compression": "lzw", "rowsperstrip": 7}, DEEP),
+        (DEEP, GREY_TIFF | {"bigtiff": True}, DEEP),
+        (DEEP.astype(np.uint32), GREY_TIFF, DEEP),
+        (SHALLOW, {"photometric": "miniswhite"}, 255 - SHALLOW),
+        (DEEP, {"photometric": "miniswhite"}, 65535 - DEEP),
+        (SHALLOW, {"photometric": "palette", "colormap": PALETTE}, PALETTE.T[SHALLOW] // 257),
+        (np.moveaxis(COLOURS, 2, 0).copy(), {"photometric": "rgb", "planarconfig": "separate"}, COLOURS),
+        (COLOURS.astype(np.uint16) * 257, {"photometric": "rgb"}, COLOURS),
+        (COLOURS.astype(np.uint16) * 257, {"photometric": "rgb", "byteorder": ">"}, COLOURS),
+        (
+            np.dstack([COLOURS, np.where(SHALLOW > 99, 255, 0).astype(np.uint8)]),
+            {"photometric": "rgb", "extrasamples": ["unassalpha"]},
+            np.where(SHALLOW[..., None] > 99, COLOURS, 0),
+        ),
+    ],
+    ids=["big-endian", "tiled", "tiled big-endian deflate", "strips lzw", "bigtiff", "32 bit", "white is zero",
+         "white is zero 16", "palette", "planes", "16-bit colour", "16-bit colour big-endian",
+         "rgba"],
+)  # fmt: skip
+def test_tiff_as_others_write_it(values: np.ndarray, options: dict, expected: np.ndarray) -> None:
+    """Byte order, tiles, strips, planes, palettes, polarity and transparency make no difference to the pixels."""
+    image = image_of(tiff(values, **options))
+    assert image.pixels.tolist() == expected.tolist()
+
+
+def test_tiff_pages_of_different_kinds() -> None:
+    """A 16-bit page and a colour page in one file are two images, each as it is."""
+    stream = io.BytesIO()
+    with tifffile.TiffWriter(stream) as writer:
+        writer.write(DEEP, photometric="minisblack")
+        writer.write(COLOURS, photometric="rgb")
+    (study,) = read_upload("mixed.tif", stream.getvalue())
+    assert [image.pixels.tolist() for image in study.images] == [DEEP.tolist(), COLOURS.tolist()]
+
+
+def test_tiff_of_an_unread_kind_says_so() -> None:
+    """Double precision, and 16-bit big-endian with white as 0, are refused, and not only as damaged."""
+    for data in (tiff(DEEP.astype(np.float64), **GREY_TIFF), tiff(DEEP, photometric="miniswhite", byteorder=">")):
+        assert "stores its pixels in a way that is not read here" in reason(data)
+
+
+def tiff(values: np.ndarray, **options: object) -> bytes:
+    """Values as tifffile writes them."""
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, values, **options)
+    return stream.getvalue()
 
 
 def test_picture_study_has_no_patient() -> None:
