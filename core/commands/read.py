@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print what each file would become, exam by exam; 1 when one was refused."""
+    from core.deidentify import left_behind
     from core.reading import Source, files_below, read_exams
     from core.settings import installation_secret
 
@@ -46,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
         else:
             facts |= _described(outcome.images, outcome.facts)
             facts |= {"study": outcome.study_id, "studies": len(outcome.studies), "note": outcome.note}
-            facts |= {"cleaned": dict(outcome.cleaned)} if outcome.cleaned else {}
+            facts |= {"cleaned": left_behind(outcome.left)} if outcome.left else {}
             facts |= {"png": _write(outcome.images, options.png, f"{count:05} {outcome.name}")} if options.png else {}
         print(json.dumps(facts, ensure_ascii=False) if options.json else _sentence(facts), flush=True)
     return 1 if refused else 0

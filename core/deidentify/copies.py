@@ -22,6 +22,7 @@ from core.deidentify.remap import Remap
 from core.reading import limits
 from core.reading.dicom import _CountedBytes, _guessed_syntax, _inflated
 from core.reading.dicom_pixels import decode_images
+from core.reading.terms import told_age
 from core.records import StudyRejected
 
 METHOD = f"PS3.15 {rules.EDITION} Basic Profile, modified dates; pixels rewritten"
@@ -217,9 +218,7 @@ def _characteristic(element: DataElement) -> str | None:
     value = str(element.value or "").strip()
     if element.keyword == "PatientSex":
         return value if value in ("F", "M", "O") else None
-    if len(value) != 4 or not (value[:3].isascii() and value[:3].isdigit()) or value[3] not in "DWMY":
-        return None
-    return "090Y" if value[3] == "Y" and int(value[:3]) > rules.OLDEST_YEARS else value
+    return told_age(value) or None
 
 
 def _replacement(element: DataElement, remap: Remap) -> object:

@@ -9,12 +9,14 @@ the standard itself. Text never stays.
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Collection
+from typing import Any, Literal
 
 from dicomanonymizer.dicom_anonymization_databases import dicomfields_2026c as edition_2026c
+from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import DataElement
 from pydicom.multival import MultiValue
-from pydicom.tag import BaseTag
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID_dictionary
 
 from core.reading.terms import TERMS
@@ -53,7 +55,6 @@ SHIFTED = {*MOMENTS, *MOMENTS.values(), *INSTANTS}
 
 # Retain Patient Characteristics: no more than the store itself keeps as facts.
 CHARACTERISTICS = ("PatientAge", "PatientSex")
-OLDEST_YEARS = 89  # an age above it is told as 090Y: few people reach it
 
 PIXEL_VALUES = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _BINARY = (
@@ -88,6 +89,17 @@ def profile_action(tag: BaseTag) -> str:
         if len(wanted) == 4 and tag.group & wanted[2] == wanted[0] and tag.element & wanted[3] == wanted[1]:
             return action
     return ""
+
+
+def left_behind(tags: Collection[int]) -> dict[str, Any]:
+    """What somebody left who keeps nothing of the elements `tags`, in words without values.
+
+    `identifiers` are those that the profile names, by keyword; of private and of other ones only the number is told.
+    """
+    public = [Tag(tag) for tag in tags if tag >> 16 >= 8 and not tag >> 16 & 1]
+    named = sorted(keyword for tag in public if profile_action(tag) and (keyword := keyword_for_tag(tag)))
+    private = sum(1 for tag in tags if tag >> 16 & 1)
+    return {"identifiers": named, "private_elements": private, "other_elements": len(public) - len(named)}
 
 
 def is_foreign(tag: BaseTag) -> bool:

@@ -28,7 +28,7 @@ class Outcome:
     """What one file became: its studies, or why it is refused, or (in `note`) the study that it is a part of.
 
     `images` and `facts` are the file's own, also where its study belongs to another file; `study_id` is that of its (first)
-    study; `cleaned` says what of a DICOM header was left behind.
+    study; `left` has the tags of those elements of a DICOM header of which nothing is kept.
 
     `position` is the file's place among those that were read together; the files of a ZIP share the ZIP's.
     """
@@ -41,7 +41,7 @@ class Outcome:
     images: tuple[Image, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     study_id: str = ""
-    cleaned: Mapping[str, Any] = field(default_factory=dict)
+    left: tuple[int, ...] = ()
 
 
 def read_exams(
@@ -156,7 +156,7 @@ def _outcomes(items: list[Item], task: str, tables: Sequence[Table], secret: byt
 def _of_instance(outcome: Outcome, instance: Instance, study: Study) -> Outcome:
     return replace(
         outcome, studies=(study,), images=instance.images, facts=instance.metadata, study_id=study.id,
-        cleaned=instance.cleaned,
+        left=instance.left,
     )  # fmt: skip
 
 

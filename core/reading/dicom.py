@@ -19,7 +19,6 @@ from pydicom.filereader import read_dataset, read_partial
 from pydicom.tag import BaseTag, Tag
 
 from core.reading import limits
-from core.reading.cleaned import left_behind
 from core.reading.dicom_facts import FACT_KEYWORDS, facts_of, notices_of, number, term, text
 from core.reading.dicom_pixels import PIXEL_KEYWORDS, PIXELS, decode_images
 from core.reading.names import pseudonym
@@ -46,7 +45,7 @@ _HEADER_TAGS = {
 } - _PIXEL_TAGS
 _TAGS: list[BaseTag | int] = [*_HEADER_TAGS, *_PIXEL_TAGS]
 
-_KEPT = {int(tag) for tag in _TAGS}
+_KEPT = {int(tag) for tag in _TAGS} - {int(Tag(keyword)) for keyword in _IDENTITY}
 
 _NOT_PICTURES = {
     "SR": "a structured report",
@@ -74,7 +73,7 @@ class Instance:
     order: tuple[Any, ...]
     metadata: Mapping[str, Any] = field(default_factory=dict)
     places: tuple[Place, ...] = ()  # one for each image
-    cleaned: Mapping[str, Any] = field(default_factory=dict)  # what of the header was left behind
+    left: tuple[int, ...] = ()  # tags of the header's elements of which nothing is kept, or no more than a pseudonym
     identity: str = ""  # equal for copies of one picture, also in different encodings; they show no UID
 
 
@@ -105,7 +104,7 @@ def read_instance(data: bytes, secret: bytes = b"") -> Instance:
         has_overlays = any(tag >> 16 & 0xFF01 == 0x6000 for tag in seen)
         notices = notices_of(dataset, has_overlays=has_overlays)
         facts = {**instance.metadata, **({"notices": notices} if notices else {})}
-        return replace(instance, metadata=facts, cleaned=left_behind(seen, _KEPT))
+        return replace(instance, metadata=facts, left=tuple(tag for tag in seen if tag not in _KEPT))
     except StudyRejected:
         raise
     except RecursionError as error:

@@ -9,11 +9,10 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-from core.reading.terms import TERMS, VENDORS
+from core.reading.terms import TERMS, VENDORS, told_age
 from core.records import Laterality
 
 _CODE = re.compile(r"[A-Z0-9_ /-]{1,16}")
-_AGE = re.compile(r"\d{3}[DWMY]")
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and its multi-frame kin: screens, scans, photographs
 _GROUPS = ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
@@ -119,7 +118,6 @@ def view(dataset: Dataset) -> str:
 
 def facts_of(dataset: Dataset) -> dict[str, Any]:
     """JSON-safe metadata of a study: acquisition facts, age and sex; never a name, id, date or UID."""
-    age = text(dataset, "PatientAge")
     sex = text(dataset, "PatientSex")
     burned_in = text(dataset, "BurnedInAnnotation")
     spacing = spacing_mm(dataset)
@@ -136,7 +134,7 @@ def facts_of(dataset: Dataset) -> dict[str, Any]:
         "view_position": view(dataset),
         "spacing_mm": list(spacing) if spacing else None,
         "frame_time_ms": frame_time_ms(dataset),
-        "patient_age": age if _AGE.fullmatch(age) else "",
+        "patient_age": told_age(text(dataset, "PatientAge")),
         "patient_sex": sex if sex in ("F", "M", "O") else "",
     }
     if str(dataset.get("SOPClassUID") or "").startswith(_SECONDARY_CAPTURE):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -117,10 +118,10 @@ def _several(dataset: Dataset, keyword: str) -> list[Any]:
 
 
 def _explanation(value: Any) -> str:
-    """A window's name in capitals where it consists of known words and numbers, else nothing."""
+    """A window's name in capitals where it consists of known words, three digits at most behind each; else nothing."""
     name = str(value or "").strip().upper()[:32]
     words = name.replace("_", " ").replace("-", " ").split()
-    return name if words and all(word.rstrip("0123456789") in _WORDS for word in words) else ""
+    return name if words and all(re.sub(r"[0-9]{1,3}$", "", word) in _WORDS for word in words) else ""
 
 
 def _voi_table(item: Dataset, place: int, *, below_zero: bool) -> ValueTable | None:

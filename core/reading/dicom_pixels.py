@@ -34,6 +34,13 @@ PIXEL_KEYWORDS = (
     "ExtendedOffsetTable", "ExtendedOffsetTableLengths", *GREY_KEYWORDS, *_PALETTE, *PIXELS,
 )  # fmt: skip
 
+_RETIRED = (
+    "YBR_PARTIAL_422",
+    "YBR_PARTIAL_420",
+    "HSV",
+    "ARGB",
+    "CMYK",
+)  # up to 2003; PS3.3 C.7.6.3.1.2 names them still
 _Span = tuple[float, float] | None
 _HINT = "Export it again, uncompressed if possible."
 
@@ -89,6 +96,11 @@ def _layout(dataset: Dataset) -> _Layout:
     )
     grey = photometric in ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
     colour = photometric in ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT") and not is_float
+    if photometric in _RETIRED:
+        raise StudyRejected(
+            f"The DICOM file's colour model is {photometric}, which the standard has retired and nobody decodes alike.",
+            "Export it as RGB.",
+        )
     if not (grey and layout.samples == 1) and not (colour and layout.samples == 3):
         named = photometric if grey or colour else "not known here" if photometric else "missing"
         raise StudyRejected(

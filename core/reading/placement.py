@@ -13,7 +13,7 @@ from typing import Any
 
 from core.reading import limits
 from core.reading.names import pseudonym
-from core.reading.terms import view_words
+from core.reading.terms import told_age, view_words
 from core.records import Image, Laterality, Refused, Study, study_id
 from core.tasks import Task, get_task, task_for_modality
 
@@ -92,7 +92,7 @@ def _placed_by_row(row: Mapping[str, str], path: str, task: str) -> Placement:
     side, view, patient = row.get("laterality", "").upper()[:1], row.get("view", "").upper(), row.get("patient_id", "")
     age = re.fullmatch(r"(\d{1,3})(\.0*)?", row.get("age", ""))
     facts = {
-        "patient_age": f"{int(age[1]):03}Y" if age else "",
+        "patient_age": told_age(f"{int(age[1]):03}Y") if age else "",
         "density": row.get("density", "") if row.get("density", "") in ("A", "B", "C", "D") else "",
         "implant": {"0": False, "1": True}.get(row.get("implant", "")),
         "birads": _code(row.get("birads", "").removesuffix(".0"), "[0-6]"),

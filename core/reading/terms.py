@@ -40,6 +40,17 @@ def view_words(said: str) -> str:
     return said if known and len(said) <= 16 else ""
 
 
+_AGE = re.compile(r"[0-9]{3}[DWMY]")
+_OLDEST_YEARS = 89
+
+
+def told_age(age: str) -> str:
+    """A DICOM age (042Y, 010M, …) as it may be told, 090Y for everybody above 89: few people reach it; empty for anything else."""
+    if not _AGE.fullmatch(age):
+        return ""
+    return "090Y" if age[3] == "Y" and int(age[:3]) > _OLDEST_YEARS else age
+
+
 # First word of what devices write as their manufacturer -> the company; models and sites often follow it.
 VENDORS = {
     "GE": "GE", "SIEMENS": "Siemens", "PHILIPS": "Philips", "HOLOGIC": "Hologic", "LORAD": "Hologic", "FUJI": "Fujifilm",

@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_voi_lut
 from pydicom.sequence import Sequence
 
+from core.deidentify import deidentify, left_behind
 from core.preprocess import display_values
 from core.reading import read_upload, read_uploads
 from core.records import Image, Study, StudyRejected, Window
@@ -851,10 +852,47 @@ def test_one_picture_in_two_encodings_counts_once() -> None:
 
 
 def test_what_is_left_behind_is_named_but_not_quoted() -> None:
-    """Identifying elements by keyword, private and further ones by number; no value of any."""
-    dataset = make_dataset(RAMP, PatientName="Doe^Jane", StudyDate="20200101", WindowCenter=5, PatientWeight=70)
+    """What the profile names by keyword, private and further ones by number; no value of any."""
+    dataset = make_dataset(RAMP, PatientName="Doe^Jane", StudyDate="20200101", WindowCenter=5, EchoTime=70)
     dataset.add_new(0x00091010, "LO", "secret")
     (outcome,) = read_uploads([("a.dcm", to_bytes(dataset))])
     expected = ["PatientID", "PatientName", "SeriesInstanceUID", "StudyDate", "StudyInstanceUID"]
-    assert outcome.cleaned == {"identifiers": expected, "private_elements": 1, "other_elements": 1}
-    assert "cleaned" not in outcome.studies[0].metadata
+    assert left_behind(outcome.left) == {"identifiers": expected, "private_elements": 1, "other_elements": 1}
+    assert "Doe" not in str(outcome)
+    assert "secret" not in str(outcome)
+
+
+def test_what_de_identification_takes_is_what_reading_leaves() -> None:
+    """One list for both: every identifier that the rules take out of a copy is named for the file that was read."""
+    data = make_dicom(RAMP, PatientName="Doe^Jane", StudyDate="20200101", PatientWeight=70, AccessionNumber="4711")
+    (outcome,) = read_uploads([("a.dcm", data)])
+    taken = {said.split(":")[0] for said in deidentify(data, b"s").cleaned}
+    assert taken <= set(left_behind(outcome.left)["identifiers"])
+    assert {"PatientWeight", "AccessionNumber"} <= taken
+
+
+@pytest.mark.parametrize(
+    ("age", "told"), [("089Y", "089Y"), ("090Y", "090Y"), ("101Y", "090Y"), ("120M", "120M"), ("9Y", "")]
+)
+def test_an_age_above_89_is_told_as_90(age: str, told: str) -> None:
+    """As in copies: few people are that old."""
+    (study,) = read_upload("a.dcm", make_dicom(RAMP, PatientAge=age))
+    assert study.metadata.get("patient_age", "") == told
+
+
+@pytest.mark.parametrize("photometric", ["YBR_PARTIAL_422", "YBR_PARTIAL_420", "HSV", "ARGB", "CMYK"])
+def test_retired_colour_models_are_named(photometric: str) -> None:
+    """What the standard has given up is refused as what it is, not as unknown."""
+    data = make_dicom(np.zeros((2, 2, 3), np.uint8), PhotometricInterpretation=photometric)
+    assert f"{photometric}, which the standard has retired" in reason(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"), [("WINDOW123", "WINDOW123"), ("WINDOW 1", ""), ("LUNG4711", ""), ("12345678", "")]
+)
+def test_no_number_of_a_person_hides_behind_a_windows_name(name: str, kept: str) -> None:
+    """Three digits may follow a known word; a number alone, or a longer one, could be a patient's."""
+    image = read_upload("a.dcm", make_dicom(RAMP, WindowCenter=5, WindowWidth=9, WindowCenterWidthExplanation=name))[
+        0
+    ].images[0]
+    assert image.window.explanation == kept
