@@ -10,7 +10,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.commands import agreement, dataset, deidentify, export, features, metrics, mrmc, read, tuning
+from core.commands import (
+    agreement,
+    dataset,
+    deidentify,
+    explain_benchmark,
+    export,
+    features,
+    metrics,
+    mrmc,
+    read,
+    tuning,
+)  # fmt: skip
 from core.progress import Bar
 from core.records import Prediction, Refused, Study, StudyRejected
 from core.tasks import TASKS
@@ -78,6 +89,9 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--out", type=Path, required=True, help="heatmap file (.npz) with raw values and provenance")
     explain.add_argument("--png", type=Path, help="also write the image with the heatmap over it")
     explain.add_argument("--json", action="store_true", help="print what was written as JSON")
+
+    text = "Say what a model's heatmaps are worth: against masks, other weights, random orders; with intervals and controls."
+    explain_benchmark.add_arguments(command("explain-benchmark", explain_benchmark.run, text))
 
     phantom = command("phantom", _phantom, "Make simulated breast-MRI phantoms as DICOM, with lesion masks.")
     phantom.add_argument("--out", type=Path, required=True, help="the folder to write")

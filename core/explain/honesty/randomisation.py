@@ -1,0 +1,64 @@
+"""Weight randomisation: maps that look the same without the training explain the picture, not the model (Adebayo et al., 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.stats import binom, rankdata
+
+from core.explain.honesty.maker import Maker, untrained
+from core.records import Estimate, Image
+from core.statistics.estimates import undefined
+
+ALIKE = 0.5  # rank correlation from which maps count as the same
+
+
+def rank_correlation(a: np.ndarray, b: np.ndarray) -> float | None:
+    """Spearman's rank correlation of two maps of one shape, in [−1, 1].
+
+    0 where only one of them is the same everywhere, for then nothing of the other is left; None where both are.
+    """
+    a, b = (np.asarray(values, dtype=np.float64).ravel() for values in (a, b))
+    if a.shape != b.shape:
+        raise ValueError(f"both maps must have the same number of values, not {a.size} and {b.size}")
+    flat = [bool(np.ptp(values) == 0) for values in (a, b)]
+    if any(flat):
+        return None if all(flat) else 0.0
+    return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])
+
+
+def median_estimate(values: Sequence[float], reason: str) -> Estimate:
+    """The median with the interval between order statistics that covers it with at least 95 % (Conover 1999, 3.2).
+
+    The interval needs six values: below that it is None and said to be.
+    """
+    method, n = "median, sign-test interval", len(values)
+    if n == 0:
+        return undefined(0, method, reason)
+    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    middle = float(np.median(ordered))
+    place = int(binom.ppf(0.025, n, 0.5))  # P(fewer than `place` values lie below the median) < 2.5 %
+    if place < 1:
+        return Estimate(middle, None, None, n, method, "an interval needs at least six images")
+    return Estimate(middle, float(ordered[place - 1]), float(ordered[n - place]), n, method)
+
+
+def randomisation(maker: Maker, images: Sequence[tuple[Image, str]], seeds: int) -> dict[str, Any]:
+    """How alike the model's maps of (image, class) and those of re-initialised models are: |rank correlation|.
+
+    Its size counts, not its sign: a map turned inside out is the same picture. Median over `seeds` models of each image,
+    then over images. `passes` is True below `ALIKE`, None where every map is the same everywhere.
+    """
+    own = [maker.values(image, target) for image, target in images]
+    found: list[list[float]] = [[] for _ in images]
+    for seed in range(seeds):
+        other = untrained(maker.checkpoint, seed)
+        for i, (image, target) in enumerate(images):
+            alike = rank_correlation(own[i], maker.values(image, target, other))
+            if alike is not None and np.ptp(own[i]) > 0:
+                found[i].append(abs(alike))
+    alike = median_estimate([float(np.median(each)) for each in found if each], "every map is the same everywhere")
+    passes = None if alike.value is None else alike.value < ALIKE
+    return {"correlation": alike, "seeds": seeds, "passes": passes}

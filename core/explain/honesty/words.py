@@ -1,0 +1,99 @@
+"""What the figures say, in words; facts are the mappings that `benchmark` makes and the store keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from core.explain.honesty.masks import CONTROLS, better
+from core.explain.honesty.reference import full_colour
+
+Facts = Mapping[str, Any]
+
+
+def not_offered(parts: Mapping[str, Facts]) -> str:
+    """Why a method is not offered for a model, as a clause; empty where it is."""
+    facts = parts.get("randomisation", {})
+    if "refused" in facts:
+        return str(facts["refused"])
+    if facts.get("passes") is False:
+        found = facts["correlation"]
+        return f"maps of re-initialised weights look the same: rank correlation {figure(found)}"
+    if facts and facts.get("passes") is None:
+        return "its maps are the same everywhere"
+    return ""
+
+
+def randomised(parts: Mapping[str, Facts]) -> str:
+    """One clause on weight randomisation, for a caption: passed, failed, or not yet checked."""
+    facts = parts.get("randomisation")
+    if not facts:
+        return "weight randomisation not yet checked"
+    if why := not_offered(parts):
+        return f"weight randomisation failed: {why}"
+    return f"passed weight randomisation (rank correlation {figure(facts['correlation'])})"
+
+
+def figure(estimate: Facts, percent: bool = False) -> str:
+    """An estimate as "0.12 (0.05 to 0.20, n = 12)"; undefined ones say why."""
+    if estimate.get("value") is None:
+        return f"undefined: {estimate.get('reason') or 'no cases'}"
+
+    def text(value: float) -> str:
+        return f"{value:.0%}" if percent else f"{value:.2f}"
+
+    value, low, high, n = (estimate[name] for name in ("value", "low", "high", "n"))
+    if low is None or high is None:
+        return f"{text(value)} (n = {n}, no interval)"
+    return f"{text(value)} ({text(low)} to {text(high)}, n = {n})"
+
+
+def verdict(difference: Facts) -> str:
+    """`better than`, `worse than`, or `not better than`: only an interval that leaves 0 out on the good side is better."""
+    return {True: "better than", False: "worse than", None: "not better than"}[better(difference)]
+
+
+def pointing(facts: Facts | None, whose: str = "the lesion masks") -> str:
+    """The pointing game against each control, in one sentence; empty where it was not measured."""
+    if not facts or "own" not in facts:
+        return ""
+    by_word: dict[str, list[str]] = {}
+    for name, title in CONTROLS.items():
+        if name in facts["differences"]:
+            by_word.setdefault(verdict(facts["differences"][name]["hit"]), []).append(title)
+    said = "; ".join(f"{word} {_and(titles)}" for word, titles in by_word.items())
+    return f"Points into {whose} in {figure(facts['own']['hit'], percent=True)}: {said}."
+
+
+def curve(facts: Facts | None) -> str:
+    """Deletion and insertion against random orders, in one sentence; empty where it was not measured."""
+    if not facts or "deletion_random" not in facts:
+        return ""
+    words = {name: verdict(facts[f"{name}_random"]) for name in ("deletion", "insertion")}
+    if len(set(words.values())) == 1:
+        return f"Deletion and insertion are {words['deletion']} random orders."
+    return f"Deletion is {words['deletion']} random orders, insertion {words['insertion']} them."
+
+
+def sentence(parts: Mapping[str, Facts]) -> str:
+    """What is known of one method on one model, honestly, in a few sentences."""
+    if not parts:
+        return "Not yet measured."
+    if why := not_offered(parts):
+        return f"Not offered to reviewers: {why.rstrip('.')}."
+    said = [f"{randomised(parts).capitalize()}.", pointing(parts.get("masks")), curve(parts.get("faithfulness"))]
+    said.append(pointing(parts.get("reviewers"), "reviewers' regions"))
+    return " ".join(s for s in said if s)
+
+
+def colours(parts: Mapping[str, Facts]) -> str:
+    """What full colour means for a method with this reference, or that there is none."""
+    facts = parts.get("reference")
+    top = full_colour(facts)
+    if not facts or top is None:
+        return "No reference scale yet: colours are this picture's own and cannot be compared between pictures."
+    return f"Colours relative to {facts['n']} validation maps: full colour is their 99th percentile, {top:.3g}."
+
+
+def _and(titles: list[str]) -> str:
+    return titles[0] if len(titles) == 1 else f"{', '.join(titles[:-1])} and {titles[-1]}"
