@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -53,6 +54,15 @@ class Window:
         else:
             y = (x - (self.center - 0.5)) / (self.width - 1.0) + 0.5
         return np.clip(y, 0.0, 1.0).astype(np.float32)
+
+    def facts(self) -> dict[str, Any]:
+        """This window as JSON-safe facts; a table is named by the SHA-256 (hex) of its bytes, since it may be long."""
+        facts: dict[str, Any] = {"center": self.center, "width": self.width, "function": self.function}
+        if self.explanation:
+            facts["explanation"] = self.explanation
+        if self.table:
+            facts["table_sha256"] = hashlib.sha256(self.table).hexdigest()
+        return facts
 
     def _look_up(self, values: np.ndarray) -> np.ndarray:
         levels = np.frombuffer(self.table, dtype="<u2")

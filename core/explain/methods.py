@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -108,7 +108,7 @@ def heatmap_record(
             **facts,
             "maximum": float(values.abs().max()),
             "share": float(values.sum()) / score if additive else None,
-            "image_window": asdict(image.window) if image.window else None,
+            "image_window": image.window.facts() if image.window else None,
             "preprocessing": checkpoint.preprocessing.as_dict(),
         },
         versions=library_versions(),

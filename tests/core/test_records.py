@@ -1,5 +1,6 @@
 """The records keep their contracts."""
 
+import json
 import pickle
 
 import numpy as np
@@ -47,6 +48,19 @@ def test_a_table_belongs_to_its_function_only(function, table):
     """A table window without whole 16-bit entries, another with one, or an unknown function is refused."""
     with pytest.raises(ValueError, match=r"table of 16-bit entries|window function must be"):
         Window(1, 2, function, table=table)
+
+
+def test_the_facts_of_a_window_are_json_safe_and_name_its_table() -> None:
+    """SHA-256 of four zero bytes, as sha256sum gives it."""
+    facts = Window(2.0, 4.0, "TABLE", "BONE", bytes(4)).facts()
+    assert json.loads(json.dumps(facts)) == {
+        "center": 2.0,
+        "width": 4.0,
+        "function": "TABLE",
+        "explanation": "BONE",
+        "table_sha256": "df3f619804a92fdb4057192dc43dd748ea778adc52bc498ce80524c014b81119",
+    }
+    assert Window(2.0, 4.0).facts() == {"center": 2.0, "width": 4.0, "function": "LINEAR"}
 
 
 def test_full_range_shows_every_level():
