@@ -13,13 +13,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import insert, select
+from sqlalchemy import event, insert, select
 from sqlalchemy.orm import Session
 
 from db.frames import frame
 from db.tables import AuditRow, utc_now
 
 GENESIS = "0" * 64  # what the first line names as the one before it
+_END = "end of the audit log"  # in a session's `info`: the hash of the line that its transaction added last
 
 
 def canonical(values: Any) -> str:
@@ -32,10 +33,17 @@ def add_entry(session: Session, actor: str, action: str, subject: str, details: 
     session.flush()  # what the line speaks of comes first
     values = {
         "created_at": utc_now(), "actor": actor, "action": action, "subject": subject,
-        "details": canonical(dict(details)), "previous": head(session),
+        "details": canonical(dict(details)), "previous": session.info.get(_END) or head(session),
     }  # fmt: skip
     values["hash"] = _hash(SimpleNamespace(**values))
-    return session.connection().execute(_ADD, values).scalar_one()
+    number = session.connection().execute(_ADD, values).scalar_one()
+    session.info[_END] = values["hash"]  # nobody else writes meanwhile: the next line of a group continues here unasked
+    return number
+
+
+@event.listens_for(Session, "after_transaction_end")
+def _forget_end(session: Session, _transaction: Any) -> None:
+    session.info.pop(_END, None)  # after a commit others may write; after a savepoint was undone the line is gone
 
 
 def head(session: Session) -> str:

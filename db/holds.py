@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Session
 
 from core.records import Image, Refused
@@ -69,15 +70,23 @@ def require_may_clean(session: Session, study_id: str, user: User) -> None:
         raise Refused("Only the person who uploaded this study or a project lead can release it.")
 
 
-# Built once, and past the mapper: every save of a review asks.
-_HELD = select(HoldRow.__table__.c.study_id).where(
-    HoldRow.__table__.c.study_id == bindparam("study_id"), HoldRow.__table__.c.released_at.is_(None)
-)
+def holds_of(study_id: Any) -> Select[Any]:
+    """SQL for the id of that study if it is held, no row otherwise; past the mapper, since every save of a review asks."""
+    table = HoldRow.__table__
+    return select(table.c.study_id).where(table.c.study_id == study_id, table.c.released_at.is_(None))
+
+
+_HELD = holds_of(bindparam("study_id"))
 
 
 def require_released(session: Session, study_id: str) -> None:
     """Raise `Refused` while the study is held: called wherever it would be read, predicted or measured."""
-    if session.connection().execute(_HELD, {"study_id": study_id}).one_or_none() is not None:
+    require_not_held(session.connection().execute(_HELD, {"study_id": study_id}).scalar_one_or_none())
+
+
+def require_not_held(held: str | None) -> None:
+    """Raise `Refused` unless `holds_of` found nothing."""
+    if held is not None:
         raise Refused("This study is held until somebody has looked for names in its pixels, on the Clean page.")
 
 

@@ -1,4 +1,4 @@
-"""Reviews, only ever added, and the drafts that precede them.
+"""Reviews, only ever added.
 
 Reviews of one study by one reviewer in one phase form a chain: each supersedes the one before, the last one is current.
 Daily work and each reader study have chains of their own; lists and counts here are of daily work.
@@ -13,15 +13,16 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, func, insert, select
 from sqlalchemy.orm import Session, aliased
 
 from core.records import Phase, Refused, Review
 from db.audit import add_entry, canonical
+from db.drafts import delete_draft
 from db.frames import frame
-from db.holds import require_released
+from db.holds import holds_of, require_not_held
 from db.reader_turns import check_reading, held_back
-from db.tables import AuditRow, DraftRow, ModelRow, PredictionRow, ReaderDraftRow, ReviewRow, StudyRow, utc_now
+from db.tables import AuditRow, ModelRow, PredictionRow, ReviewRow, StudyRow, utc_now
 
 _ADDED = "review.add"  # the audit log's word for a saved review
 _LATER_FIELDS = ("birads", "likelihood", "reader_study")  # of reviews, since the first fingerprints were logged
@@ -55,17 +56,16 @@ def add_review(session: Session, review: Review) -> Review:
     """
     if not review.client_token:
         raise ValueError("a review needs a client_token")
-    token = {"client_token": review.client_token}
-    stored = session.connection().execute(_BY_TOKEN, token).mappings().one_or_none()
-    if stored is not None:
+    before = _before(session, review)
+    if before["same_token"] is not None:
+        stored = session.connection().execute(_BY_TOKEN, {"client_token": review.client_token}).mappings().one()
         return _same(_record(stored), review)
-    require_released(session, review.study_id)
-    current = latest_review(session, review.study_id, review.reviewer, review.phase, review.reader_study)
+    require_not_held(before["held"])
+    supersedes = before["current"]
     if review.reader_study is not None:
-        check_reading(session, review, corrects=current is not None)
-    elif review.phase == "unaided" and latest_review(session, review.study_id, review.reviewer, "aided") is not None:
+        check_reading(session, review, corrects=supersedes is not None)
+    elif review.phase == "unaided" and before["aided"] is not None:
         raise Refused("The aided review of this study is saved already, so the unaided one can no longer change.")
-    supersedes = None if current is None else current.id
     saved = replace(review, supersedes=supersedes, id=None, created_at=utc_now())
     number = session.connection().execute(_ADD, _values(saved)).scalar_one()
     saved = replace(saved, id=number, regions=tuple(dict(region) for region in saved.regions))
@@ -80,7 +80,7 @@ def add_review(session: Session, review: Review) -> Review:
 
 def fingerprint(review: Review) -> str:
     """SHA-256 (hex) of everything a review says. The audit log holds it, so that an altered review can be told."""
-    values = asdict(review)
+    values = _values(review) | {"id": review.id}
     for name in _LATER_FIELDS:  # unset ones are left out, so that what was logged before they came still fits
         if values[name] in (None, ""):
             del values[name]
@@ -155,31 +155,6 @@ def agreement_counts(session: Session, query: ReviewQuery) -> pd.DataFrame:
     return frame(session, counts.group_by(*groups).order_by(*groups))
 
 
-def save_draft(
-    session: Session, study_id: str, reviewer: str, values: Mapping[str, Any], reader_study: int | None = None
-) -> None:
-    """Keep a reviewer's answers so far, in place of earlier ones. `values` are JSON-safe."""
-    key = {"of_study": study_id, "of_reviewer": reviewer, "of_reader_study": reader_study}
-    kept = {"values": dict(values), "updated_at": utc_now()}
-    connection, statements = session.connection(), _DRAFTS[reader_study is None]
-    if not connection.execute(statements.change, key | kept).rowcount:
-        scope = {} if reader_study is None else {"reader_study": reader_study}
-        connection.execute(statements.add, {"study_id": study_id, "reviewer": reviewer, **scope, **kept})
-
-
-def get_draft(session: Session, study_id: str, reviewer: str, reader_study: int | None = None) -> dict[str, Any] | None:
-    """The answers kept last, or None."""
-    key = {"of_study": study_id, "of_reviewer": reviewer, "of_reader_study": reader_study}
-    values = session.connection().execute(_DRAFTS[reader_study is None].get, key).scalar_one_or_none()
-    return None if values is None else dict(values)
-
-
-def delete_draft(session: Session, study_id: str, reviewer: str, reader_study: int | None = None) -> None:
-    """Forget the answers kept; harmless when there are none."""
-    key = {"of_study": study_id, "of_reviewer": reviewer, "of_reader_study": reader_study}
-    session.connection().execute(_DRAFTS[reader_study is None].forget, key)
-
-
 # What every save runs, built once and without the mapper: fifty reviewers who save at once wait for each other's statements.
 _REVIEWS = ReviewRow.__table__
 _BY_TOKEN = select(_REVIEWS).where(_REVIEWS.c.client_token == bindparam("client_token"))
@@ -201,21 +176,27 @@ _LATEST = {
 }
 
 
-class _DraftStatements:
-    """Statements on the drafts of daily work, or on those of reader studies."""
-
-    def __init__(self, table: Any) -> None:
-        here = (table.c.study_id == bindparam("of_study")) & (table.c.reviewer == bindparam("of_reviewer"))
-        if "reader_study" in table.c:
-            here = here & (table.c.reader_study == bindparam("of_reader_study"))
-        self.get = select(table.c["values"]).where(here)
-        self.forget = delete(table).where(here)
-        self.add = insert(table)
-        changed = {"values": bindparam("values", type_=table.c["values"].type), "updated_at": bindparam("updated_at")}
-        self.change = update(table).where(here).values(changed)
+def _newest_id(daily: bool, phase: Any) -> Any:
+    # Not the highest id: `max` would not use the index's order.
+    chain = _chain(daily, _REVIEWS.c.phase == phase).with_only_columns(_REVIEWS.c.id)
+    return chain.order_by(_REVIEWS.c.id.desc()).limit(1).scalar_subquery()
 
 
-_DRAFTS = {True: _DraftStatements(DraftRow.__table__), False: _DraftStatements(ReaderDraftRow.__table__)}
+# All that a save must know of what is there, in one question.
+_BEFORE = {
+    daily: select(
+        _BY_TOKEN.with_only_columns(_REVIEWS.c.id).scalar_subquery().label("same_token"),
+        holds_of(bindparam("study_id")).scalar_subquery().label("held"),
+        _newest_id(daily, bindparam("phase")).label("current"),
+        _newest_id(daily, "aided").label("aided"),
+    )
+    for daily in (True, False)
+}
+
+
+def _before(session: Session, review: Review) -> Mapping[str, Any]:
+    values = {name: getattr(review, name) for name in ("client_token", "study_id", "reviewer", "phase", "reader_study")}
+    return session.connection().execute(_BEFORE[review.reader_study is None], values).mappings().one()
 
 
 _DISAGREES = ReviewRow.label != PredictionRow.predicted

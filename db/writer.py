@@ -1,7 +1,8 @@
 """Many small saves as one commit: what makes fifty reviewers who save at once wait for a few disk flushes, not for fifty.
 
-One thread per process writes. It takes all saves that wait, runs each inside a savepoint of its own, so that a refused one
-leaves its neighbours alone, commits once, and only then tells every caller what became of its save.
+One thread per process writes. It takes all saves that wait, runs them, commits once, and only then tells every caller what
+became of its save. Where one of them fails, all are undone and run again, each inside a savepoint of its own, so that a refused
+one leaves its neighbours alone: savepoints would take a quarter of the time of the many groups in which nothing fails.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ __all__ = ["Session", "save"]
 
 T = TypeVar("T")
 _Item = tuple[Callable[[Session], Any], Future[Any]]
+_Outcome = tuple[Any, BaseException | None]  # what a save gives, or what it raised
 
 MAX_GROUP = 200  # saves in one commit: a longer queue must not let its first wait for its last
 
@@ -33,7 +35,7 @@ _wake = threading.Condition(_lock)
 def save(work: Callable[[Session], T]) -> T:
     """Run `work` in a transaction that it may share with other saves, and give its result after the commit.
 
-    `work` runs in another thread, is not told which others there are, and must not commit. What it raises is raised here,
+    `work` runs in another thread, perhaps twice (the first time undone), and must not commit. What it raises is raised here,
     and nothing of it is kept; `StoreError` when the store fails, then nothing of the whole group is.
     """
     future: Future[T] = Future()
@@ -61,23 +63,42 @@ def _write_forever() -> None:
 
 
 def _write(group: list[_Item]) -> None:
-    outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
     try:
-        with engine.write() as session:
-            for work, future in group:
-                outcomes.append((future, *_try(session, work)))
+        outcomes = _all_together(group) or _each_apart(group)
     except BaseException as problem:  # the group's own failure: whoever waits must hear of it, whatever it is
         for _, future in group:
             future.set_exception(_again(problem))
         return
-    for future, result, problem in outcomes:
+    for (_, future), (result, problem) in zip(group, outcomes, strict=True):
         if problem is None:
             future.set_result(result)
         else:
             future.set_exception(problem)
 
 
-def _try(session: Session, work: Callable[[Session], Any]) -> tuple[Any, BaseException | None]:
+def _all_together(group: list[_Item]) -> list[_Outcome] | None:
+    """What became of saves of which none failed; None, and nothing kept, where one did or the store did."""
+    outcomes: list[_Outcome] = []
+    running = False  # one of the saves: what fails before and after them is the store's beginning and its commit
+    try:
+        with engine.write() as session:
+            running = True
+            for work, _ in group:
+                outcomes.append((work(session), None))
+            running = False
+    except Exception:
+        if not running:
+            raise
+        return None
+    return outcomes
+
+
+def _each_apart(group: list[_Item]) -> list[_Outcome]:
+    with engine.write() as session:
+        return [_try(session, work) for work, _ in group]
+
+
+def _try(session: Session, work: Callable[[Session], Any]) -> _Outcome:
     """(result, None), or (None, what it raised) with the savepoint undone."""
     try:
         with engine.store_errors(), session.begin_nested():

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from core.records import BIRADS, Refused, Review
-from db import reviews, writer
+from db import drafts, reviews, writer
 from db.writer import Session
 from pages.ui import messages
 from pages.ui.case import Case, forget, keep_draft, seconds_spent
@@ -175,7 +175,7 @@ def _store(
     session: Session, case: Case, prediction_id: int | None, token: str, entered: tuple[dict[str, Any], float]
 ) -> Review | None:
     where = (case.study.id, case.reviewer)
-    draft = reviews.get_draft(session, *where, case.reader_study) or {}
+    draft = drafts.get_draft(session, *where, case.reader_study) or {}
     if any(r.client_token == token for r in reviews.review_history(session, *where, case.reader_study)):
         return None
     if draft.get("token") != token or draft.get("phase") != case.phase or not draft.get("label"):
@@ -192,7 +192,7 @@ def _store(
             flagged=bool(draft.get("flagged")), regions=tuple(draft.get("regions", case.regions)), seconds=seconds,
         ),
     )  # fmt: skip
-    reviews.delete_draft(session, *where, case.reader_study)
+    drafts.delete_draft(session, *where, case.reader_study)
     return stored
 
 

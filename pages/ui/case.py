@@ -14,8 +14,8 @@ from core import settings
 from core.reader_records import ReaderStudy
 from core.records import Phase, Refused, Review
 from core.tasks import TASKS, Task
+from db import drafts, reader_studies, reader_turns, reviews, studies
 from db import engine as store
-from db import reader_studies, reader_turns, reviews, studies
 from db.reader_turns import Progress
 from db.studies import StudySummary
 from pages.ui.clock import Clock
@@ -121,7 +121,7 @@ def open_case(study_id: str, reviewer: str) -> Case | None:
         if reader_turns.is_held_back(session, reviewer, study_id):
             raise Refused("You read this study in a running reader study; open it from **Reader studies**.")
         history = tuple(reviews.review_history(session, study_id, reviewer))
-        draft = reviews.get_draft(session, study_id, reviewer) or {}
+        draft = drafts.get_draft(session, study_id, reviewer) or {}
     blind = settings.reading_protocol() == "unaided-then-aided" and not history
     phase: Phase = "unaided" if blind else "aided"
     return _begun(Case(study, reviewer, phase, blind, history, draft if draft.get("phase") == phase else {}))
@@ -146,7 +146,7 @@ def open_turn(number: int, reviewer: str, study_id: str = "") -> Case | Progress
         phase: Phase = "aided" if again or turn is None else turn.phase
         study = studies.get_study_summary(session, wanted)
         history = tuple(reviews.review_history(session, wanted, reviewer, number))
-        draft = reviews.get_draft(session, wanted, reviewer, number) or {}
+        draft = drafts.get_draft(session, wanted, reviewer, number) or {}
     assert study is not None  # a case of a reader study is a study: the store's keys see to it
     place = Place(reader_study, progress, again)
     draft = draft if draft.get("phase") == phase else {}
@@ -183,13 +183,13 @@ def keep_seconds(case: Case) -> None:
     """Store the clock's sum, so that a reload goes on from it. In daily work only beside answers: looking begins no reading."""
     token = st.session_state.get(case.key("token"))
     with store.write() as session:
-        draft = reviews.get_draft(session, case.study.id, case.reviewer, case.reader_study)
+        draft = drafts.get_draft(session, case.study.id, case.reviewer, case.reader_study)
         if draft is None and case.place is not None and not case.place.repeats:
             history = reviews.review_history(session, case.study.id, case.reviewer, case.reader_study)
             draft = {"phase": case.phase, "token": token} if [r.id for r in history] == case.readings else None
         if draft is not None and draft.get("token") == token and token is not None:
             kept = draft | {"seconds": seconds_spent(case)}
-            reviews.save_draft(session, case.study.id, case.reviewer, kept, case.reader_study)
+            drafts.save_draft(session, case.study.id, case.reviewer, kept, case.reader_study)
 
 
 def keep_draft(case: Case, **changed: Any) -> None:
@@ -203,11 +203,11 @@ def keep_draft(case: Case, **changed: Any) -> None:
         history = reviews.review_history(session, *where, case.reader_study)
         if token is None or [review.id for review in history] != case.readings:
             raise Refused("This reading is saved already. Reload the page to see it.")
-        draft = dict(reviews.get_draft(session, *where, case.reader_study) or {})
+        draft = dict(drafts.get_draft(session, *where, case.reader_study) or {})
         if draft.get("phase") != case.phase:
             draft = {}
         draft |= changed | {"phase": case.phase, "token": token, "seconds": seconds_spent(case)}
-        reviews.save_draft(session, *where, draft, case.reader_study)
+        drafts.save_draft(session, *where, draft, case.reader_study)
 
 
 def forget(case: Case) -> None:

@@ -17,8 +17,8 @@ from core.features import FAMILIES, FeatureVector, extract
 from core.features.extraction import version_of
 from core.reading import read_upload
 from core.records import Image, Refused, Review, Study
+from db import drafts, references, reviews, studies
 from db import engine as store
-from db import references, reviews, studies
 from db.studies import WorklistQuery
 from db.users import User
 from pages.ui import identity, jobs
@@ -93,7 +93,7 @@ def search(words: str, user: User) -> dict[str, str]:
 def regions_of(study_id: str, image: int, user: User) -> list[Mapping[str, Any]]:
     """Rectangles that this person drew in that image, in the draft or in saved readings; each once."""
     with store.read() as session:
-        draft = reviews.get_draft(session, study_id, user.name) or {}
+        draft = drafts.get_draft(session, study_id, user.name) or {}
         saved = [reviews.latest_review(session, study_id, user.name, phase) for phase in ("aided", "unaided")]
     drawn = [*draft.get("regions", ()), *(r for review in saved if isinstance(review, Review) for r in review.regions)]
     return list({str(r["points"]): r for r in drawn if r.get("kind") == "rect" and r.get("image") == image}.values())

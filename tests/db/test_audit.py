@@ -46,6 +46,23 @@ def test_an_untouched_log_holds(store):
     assert broken() is None
 
 
+def test_the_log_goes_on_where_an_undone_line_was(store):
+    """A savepoint, then a transaction, that is undone: the next line names the last one that was kept."""
+    with engine.write() as session:
+        audit.add_entry(session, "Ann", "test", "kept", {})
+        undone = session.begin_nested()
+        audit.add_entry(session, "Ann", "test", "undone", {})
+        undone.rollback()
+        audit.add_entry(session, "Ann", "test", "next", {})
+    with engine.write() as session:
+        audit.add_entry(session, "Ann", "test", "undone", {})
+        session.rollback()
+    fill(2)
+    assert broken() is None
+    with engine.read() as session:
+        assert len(audit.list_entries(session)) == 4
+
+
 def test_the_hash_can_be_recomputed_elsewhere(store):
     """SHA-256 over the JSON list of the line's fields, as documented: an auditor needs no program of ours."""
     (head,) = fill(1)

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from core.records import Refused, Review
-from db import audit, engine, reviews
+from db import audit, drafts, engine, reviews
 from db.engine import StoreError
 from db.reviews import ReviewQuery
 from tests.db import make
@@ -142,29 +142,29 @@ def test_an_altered_review_is_found(study, change):
 def test_drafts(study):
     """One per study and reviewer, replaced as a whole, gone with the aided review but not with the unaided one."""
     with engine.write() as session:
-        reviews.save_draft(session, study, "Ann", {"label": "benign", "n": 1})
-        reviews.save_draft(session, study, "Bob", {"label": "malignant"})
-        reviews.save_draft(session, study, "Ann", {"confidence": None, "points": [[1, 2]]})
+        drafts.save_draft(session, study, "Ann", {"label": "benign", "n": 1})
+        drafts.save_draft(session, study, "Bob", {"label": "malignant"})
+        drafts.save_draft(session, study, "Ann", {"confidence": None, "points": [[1, 2]]})
     save(make.review(study, "u", phase="unaided"))
     with engine.read() as session:
-        assert reviews.get_draft(session, study, "Ann") == {"confidence": None, "points": [[1, 2]]}
+        assert drafts.get_draft(session, study, "Ann") == {"confidence": None, "points": [[1, 2]]}
     save(make.review(study, "a"))
     with engine.write() as session:
-        assert reviews.get_draft(session, study, "Ann") is None
-        assert reviews.get_draft(session, study, "Bob") == {"label": "malignant"}
-        reviews.delete_draft(session, study, "Bob")
-        reviews.delete_draft(session, study, "Bob")
-        assert reviews.get_draft(session, study, "Bob") is None
+        assert drafts.get_draft(session, study, "Ann") is None
+        assert drafts.get_draft(session, study, "Bob") == {"label": "malignant"}
+        drafts.delete_draft(session, study, "Bob")
+        drafts.delete_draft(session, study, "Bob")
+        assert drafts.get_draft(session, study, "Bob") is None
 
 
 def test_a_failed_save_keeps_the_draft(study):
     """When the review cannot be saved, the reviewer's answers are still there."""
     with engine.write() as session:
-        reviews.save_draft(session, study, "Ann", {"label": "benign"})
+        drafts.save_draft(session, study, "Ann", {"label": "benign"})
     with pytest.raises(StoreError):
         save(make.review(study, "t", prediction_id=10**6))
     with engine.read() as session:
-        assert reviews.get_draft(session, study, "Ann") == {"label": "benign"}
+        assert drafts.get_draft(session, study, "Ann") == {"label": "benign"}
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import itertools
 import pytest
 from sqlalchemy import event, text
 
-from db import engine, predictions, reviews, studies
+from db import drafts, engine, predictions, reviews, studies
 from db.studies import WorklistQuery, count_statuses, count_worklist, list_worklist, neighbours, next_unread
 from tests.db import make
 
@@ -53,7 +53,7 @@ def test_status(store, unaided, draft, aided, expected, expected_aided):
         for number, flagged in enumerate(aided):
             reviews.add_review(session, make.review(study, f"a{number}", flagged=flagged))
         if draft:
-            reviews.save_draft(session, study, "Ann", {"label": "benign"})
+            drafts.save_draft(session, study, "Ann", {"label": "benign"})
     with engine.read() as session:
         for protocol, status in (("unaided-then-aided", expected), ("aided", expected_aided)):
             query = WorklistQuery("Ann", protocol=protocol)

@@ -98,6 +98,46 @@ def test_a_group_is_one_commit(sqlite_only, monkeypatch):
     assert len(begun) == 1
 
 
+def test_what_fails_is_undone_and_told_once(store):
+    """A save may run twice, the first time undone: nothing doubles, and the log's end is found again after the undoing."""
+    (study,) = make.add_studies(1)
+    runs = []
+
+    def fails(session):
+        reviews.add_review(session, make.review(study, "bad", reviewer="Bad"))
+        raise Refused("not this one")
+
+    def counted(session):
+        runs.append(1)
+        return reviews.add_review(session, make.review(study, "good", reviewer="Good"))
+
+    with Together() as group:
+        good, bad, after = (group.save(work) for work in (counted, fails, lambda s: audit.head(s)))
+        while len(writer._waiting) < 3:
+            pass
+    assert good.result().reviewer == "Good"
+    with pytest.raises(Refused):
+        bad.result()
+    assert len(runs) == 2
+    assert list(stored()["reviewer"]) == ["Good"]
+    with engine.read() as session:
+        assert audit.head(session) == after.result()
+
+
+def test_a_store_that_cannot_begin_is_asked_once(store, monkeypatch):
+    """Every waiting save hears it; a second attempt would make them wait for nothing."""
+    asked = []
+
+    def shut():
+        asked.append(1)
+        raise StoreError("The store is busy with another writer, so nothing was saved; try again in a moment.")
+
+    monkeypatch.setattr(engine, "write", shut)
+    with pytest.raises(StoreError, match="busy"):
+        writer.save(lambda _: None)
+    assert len(asked) == 1
+
+
 def test_a_repeat_in_the_same_group_is_one_review(store):
     """A double click whose two saves share a commit: both get the same review."""
     (study,) = make.add_studies(1)

@@ -18,7 +18,7 @@ from core.features.table import measure_files, write_table
 from core.reading import read_upload
 from core.records import Image, Refused, Study, StudyRejected, full_range_window, study_id
 from core.tasks import TASKS
-from db import engine, models, reviews, studies, users
+from db import drafts, engine, models, studies, users
 from pages.ui import features_data
 from tests.core.bars import write_bars_tree
 from tests.pages.test_pages import open_page, said
@@ -118,7 +118,7 @@ def test_a_region_drawn_in_review_can_be_measured_alone(store):
     study = add_studies()[0]
     with engine.write() as session:
         point = {"kind": "point", "image": 0, "points": [[3, 3]]}
-        reviews.save_draft(session, study.id, "Anna", {"phase": "unaided", "regions": [RECTANGLE, point]})
+        drafts.save_draft(session, study.id, "Anna", {"phase": "unaided", "regions": [RECTANGLE, point]})
     at = open_page("features", study=study.id)
     region = at.selectbox(key=f"feat_region:study:{study.id}:0")
     assert region.options == ["Whole image", "20 × 16 pixels at 4, 6"]
@@ -134,7 +134,7 @@ def test_a_region_that_is_too_small_says_so(store):
     study = add_studies()[0]
     with engine.write() as session:
         small = {**RECTANGLE, "points": [[4, 6], [9, 30]]}
-        reviews.save_draft(session, study.id, "Anna", {"phase": "unaided", "regions": [small]})
+        drafts.save_draft(session, study.id, "Anna", {"phase": "unaided", "regions": [small]})
     at = open_page("features", study=study.id)
     at = at.selectbox(key=f"feat_region:study:{study.id}:0").select_index(1).run()
     assert "5 × 24 pixels inside the image" in at.warning[0].value

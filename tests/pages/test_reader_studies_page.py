@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.reader_records import Rules, StudyPlan
 from core.records import Refused
-from db import adjudication, engine, predictions, reader_studies, reader_turns, reviews
+from db import adjudication, drafts, engine, predictions, reader_studies, reader_turns, reviews
 from db.adjudication import QueueQuery
 from pages.ui import identity, study_form
 from pages.ui.clock import Clock
@@ -142,9 +142,9 @@ def test_drafts_and_the_clock_s_sum_survive_a_reload(version):
     button(at, "Benign").click().run()
     case = read_case(number)
     with engine.write() as session:
-        draft = reviews.get_draft(session, case, "Anna", number)
-        reviews.save_draft(session, case, "Anna", draft | {"seconds": 100.0}, number)
-        assert reviews.get_draft(session, case, "Anna") is None
+        draft = drafts.get_draft(session, case, "Anna", number)
+        drafts.save_draft(session, case, "Anna", draft | {"seconds": 100.0}, number)
+        assert drafts.get_draft(session, case, "Anna") is None
     read(open_turn(number), "Benign", "Save and show")
     with engine.read() as session:
         assert 100 <= reviews.review_history(session, case, "Anna", number)[0].seconds < 160
@@ -329,7 +329,7 @@ def test_a_hidden_window_s_message_stops_the_clock_and_is_stored(version, monkey
     moment[0] = 2000.0
     assert cases_module.seconds_spent(case) == 20.0
     with engine.read() as session:
-        assert reviews.get_draft(session, case.study.id, "Anna", number)["seconds"] == 20.0
+        assert drafts.get_draft(session, case.study.id, "Anna", number)["seconds"] == 20.0
     cases_module.attend(case, active=True, idle_s=0.0)
     moment[0] = 2005.0
     assert cases_module.seconds_spent(case) == 25.0

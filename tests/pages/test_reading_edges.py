@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.explain import Cancelled, Request
 from core.records import Image, Window
-from db import engine, models, reviews
+from db import drafts, engine, models, reviews
 from pages.ui import assessment, heatmap_jobs
 from tests.pages.conftest import register
 from tests.pages.test_pages import add_person, add_studies, button, open_page, read, said
@@ -24,7 +24,7 @@ def history(study):
 def draft_of(study):
     """What Anna has entered and not saved."""
     with engine.read() as session:
-        return reviews.get_draft(session, study, "Anna")
+        return drafts.get_draft(session, study, "Anna")
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_a_correction_starts_from_what_was_said_but_not_from_the_class(study):
     at.text_area[0].set_value("look at the edge").run()
     button(at, "Flag").click().run()
     with engine.write() as session:
-        reviews.save_draft(session, study, "Anna", draft_of(study) | {"regions": [mark]})
+        drafts.save_draft(session, study, "Anna", draft_of(study) | {"regions": [mark]})
     at = read(open_page("review", study=study), "Benign", "Save and next")
     at = open_page("review", study=study)
     button(at, "Correct this reading").click().run()

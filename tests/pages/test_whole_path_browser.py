@@ -9,7 +9,7 @@ import pytest
 
 from core.reader_records import StudyPlan
 from core.records import Prediction
-from db import engine, predictions, reader_studies, reader_turns, reviews, studies, users
+from db import drafts, engine, predictions, reader_studies, reader_turns, reviews, studies, users
 from tests.pages.conftest import register
 
 pytestmark = pytest.mark.browser
@@ -71,7 +71,7 @@ def wait_for_draft(study_id, reviewer, **expected):
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         with engine.read() as session:
-            draft = reviews.get_draft(session, study_id, reviewer) or {}
+            draft = drafts.get_draft(session, study_id, reviewer) or {}
         if expected.items() <= draft.items():
             return
         time.sleep(0.05)
@@ -243,7 +243,7 @@ def clock_of(number, reader):
     """Seconds kept with the draft of the case that this person reads now; None where there is no draft."""
     with engine.read() as session:
         turn = reader_turns.progress_of(session, reader_studies.get_reader_study(session, number), reader).turn
-        draft = reviews.get_draft(session, turn.study_id, reader, number) or {}
+        draft = drafts.get_draft(session, turn.study_id, reader, number) or {}
     return draft.get("seconds")
 
 
