@@ -5,9 +5,12 @@ Held studies, which may show names, are never among them.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import islice, takewhile
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.records import Refused
@@ -31,22 +34,34 @@ def cases_by_list(session: Session, task: str, lines: Sequence[str]) -> tuple[li
 
     A line that fits several studies stands for all of them; a study named twice counts once.
     """
+    wanted = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    if not wanted:
+        return [], []
+    query = select(StudyRow.id, StudyRow.name, StudyRow.patient_id).where(StudyRow.task == task, not_held())
+    fits: dict[str, list[str]] = defaultdict(list)  # what a line may say -> ids, in order of arrival
+    ids = []
+    # All studies of the task in one query: one for each line took ten seconds at 2,000 lines.
+    for study, name, patient in session.execute(query.order_by(StudyRow.number)):
+        ids.append(study)
+        for says in dict.fromkeys((study, name, patient)):
+            fits[says].append(study)
+    ids.sort()
     found: dict[str, None] = {}
     unknown = []
-    for line in dict.fromkeys(line.strip() for line in lines):
-        if not line:
-            continue
-        by_id = StudyRow.id.startswith(line, autoescape=True) if len(line) >= _SHORTEST_ID else StudyRow.id == line
-        fits = or_(by_id, StudyRow.name == line, StudyRow.patient_id == line)
-        ids = list(
-            session.scalars(
-                select(StudyRow.id).where(StudyRow.task == task, not_held(), fits).order_by(StudyRow.number)
-            )
-        )
-        found |= dict.fromkeys(ids)
-        if not ids:
+    for line in wanted:
+        named = list(dict.fromkeys([*_beginning_with(ids, line), *fits.get(line, ())]))
+        found |= dict.fromkeys(named)
+        if not named:
             unknown.append(line)
     return list(found), unknown
+
+
+def _beginning_with(ids: list[str], line: str) -> list[str]:
+    """Of sorted ids those that begin with the line, where it is long enough to name one."""
+    if len(line) < _SHORTEST_ID:
+        return []
+    digits = line.lower()
+    return list(takewhile(lambda study: study.startswith(digits), islice(ids, bisect_left(ids, digits), None)))
 
 
 def reference_counts(session: Session, task: str) -> dict[str, int]:

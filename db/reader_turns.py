@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from threading import Lock
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
+from core import settings
 from core.reader_records import ReaderStudy, Turn
 from core.records import Phase, Refused, Review
 from db.frames import frame
@@ -22,13 +25,15 @@ Step = tuple[int, str, Phase]  # session (1 or 2), study id, phase
 @dataclass(frozen=True)
 class Progress:
     """Where a reader stands: `turn` is None where there is nothing to read now; `opens_at` (ISO 8601, UTC) then says
-    when a wash-out ends, and is empty where all is read or the study does not run. `last` is the case read last."""
+    when a wash-out ends, and is empty where all is read or the study does not run. `last` is the case read last, `after` the
+    one that follows the turn's within its session; both are empty where there is none."""
 
     turn: Turn | None
     done: int
     readings: int
     opens_at: str = ""
     last: str = ""
+    after: str = ""
 
 
 def reading_steps(study: ReaderStudy, cases: list[str], reader: str, half: int) -> list[Step]:
@@ -50,24 +55,47 @@ def progress_of(session: Session, study: ReaderStudy, reader: str, now: str = ""
     half = session.scalar(select(ReaderRow.half).where(ReaderRow.reader_study == study.id, ReaderRow.reader == reader))
     if half is None:
         raise Refused("You are not a reader of this study.")
-    steps = reading_steps(study, list_cases(session, study.id), reader, half)
-    mine = select(ReviewRow.study_id, ReviewRow.phase, ReviewRow.created_at).where(
-        ReviewRow.reader_study == study.id, ReviewRow.reviewer == reader, ReviewRow.supersedes.is_(None)
-    )
-    times = {(case, phase): created for case, phase, created in session.execute(mine)}
-    last = max(times, key=lambda reading: times[reading])[0] if times else ""
-    number = next((i for i, (_, case, phase) in enumerate(steps) if (case, phase) not in times), None)
-    if number is None or study.status != "running":
-        return Progress(None, len(times), len(steps), last=last)
-    sitting, case, phase = steps[number]
-    if sitting == 2 and (opens := _opens_at(study, max(times[step[1:]] for step in steps if step[0] == 1))) > (
-        now or utc_now()
-    ):
-        return Progress(None, len(times), len(steps), opens, last)
+    steps = _steps_of(session, study, reader, half)
+    # Readings are saved in their order alone (`check_reading`), so their number says which comes next.
+    done = session.scalar(select(func.count()).where(*_first_readings(study, reader))) or 0
+    last = steps[done - 1][1] if done else ""
+    if done >= len(steps) or study.status != "running":
+        return Progress(None, done, len(steps), last=last)
+    sitting, case, phase = steps[done]
+    if sitting == 2 and done == study.cases:
+        latest = session.scalar(select(func.max(ReviewRow.created_at)).where(*_first_readings(study, reader)))
+        if latest and (opens := _opens_at(study, latest)) > (now or utc_now()):
+            return Progress(None, done, len(steps), opens, last)
     per_case = 2 if study.protocol == "sequential" else 1
-    place = number // per_case % study.cases + 1
-    turn = Turn(case, phase, sitting, place, study.cases, len(times), len(steps))
-    return Progress(turn, len(times), len(steps), last=last)
+    turn = Turn(case, phase, sitting, done // per_case % study.cases + 1, study.cases, done, len(steps))
+    after = next((step[1] for step in steps[done + 1 : done + 3] if step[0] == sitting and step[1] != case), "")
+    return Progress(turn, done, len(steps), last=last, after=after)
+
+
+def _first_readings(study: ReaderStudy, reader: str) -> tuple[ColumnElement[bool], ...]:
+    """The reader's readings in that study without corrections: as the index of them is made."""
+    return ReviewRow.reader_study == study.id, ReviewRow.reviewer == reader, ReviewRow.supersedes.is_(None)
+
+
+_KEPT_ORDERS = 64  # of readers: half a megabyte each at 2,000 cases
+_orders: OrderedDict[tuple[Any, ...], list[Step]] = OrderedDict()
+_orders_lock = Lock()
+
+
+def _steps_of(session: Session, study: ReaderStudy, reader: str, half: int) -> list[Step]:
+    """`reading_steps`, drawn once per reader of a study that runs: its cases no longer change, and every save asks."""
+    key = (settings.database_url(), study.id, study.started_at, study.seed, reader, half)
+    with _orders_lock:
+        if key in _orders:
+            _orders.move_to_end(key)
+            return _orders[key]
+    steps = reading_steps(study, list_cases(session, study.id), reader, half)
+    if study.status != "draft":
+        with _orders_lock:
+            _orders[key] = steps
+            while len(_orders) > _KEPT_ORDERS:
+                _orders.popitem(last=False)
+    return steps
 
 
 def check_reading(session: Session, review: Review, *, corrects: bool) -> None:

@@ -172,6 +172,12 @@ Index(
     "uq_reviews_first_in_study", ReviewRow.reader_study, *_READING, unique=True, sqlite_where=_FIRST_IN_STUDY,
     postgresql_where=_FIRST_IN_STUDY,
 )  # fmt: skip
+# How far a reader is: each save in a reader study asks, and without it SQLite looks through the first reviews of everybody.
+_IN_STUDY = ReviewRow.reader_study.is_not(None)
+Index(
+    "ix_reviews_of_reader", ReviewRow.reader_study, ReviewRow.reviewer, ReviewRow.supersedes, ReviewRow.created_at,
+    sqlite_where=_IN_STUDY, postgresql_where=_IN_STUDY,
+)  # fmt: skip
 
 
 class DraftRow(Base):

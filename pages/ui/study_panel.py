@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import streamlit as st
 
-from db import engine as store
-from db import reader_studies, reader_turns
 from pages.ui import messages
 from pages.ui.case import Case, can_look_back, open_turn
 
@@ -74,22 +72,7 @@ def steps(case: Case) -> str | None:
             "Previous", icon=":material/arrow_back:", type="tertiary", shortcut="Alt+Left",
             on_click=st.query_params.__setitem__, args=("study", place.progress.last),
         )  # fmt: skip
-    return _following(case)
-
-
-def _following(case: Case) -> str | None:
-    """The next case in the reader's order, within the session."""
-    place = case.place
-    assert place is not None
-    with store.read() as session:
-        half = reader_studies.list_readers(session, place.reader_study.id)[case.reviewer]
-        cases = reader_studies.list_cases(session, place.reader_study.id)
-    sittings = reader_turns.reading_steps(place.reader_study, cases, case.reviewer, half)
-    here = place.progress.turn
-    if here is None:
-        return None
-    order = list(dict.fromkeys(study for sitting, study, _ in sittings if sitting == here.session))
-    return next(iter(order[here.number : here.number + 1]), None)
+    return place.progress.after or None
 
 
 def show(case: Case) -> None:

@@ -4,10 +4,11 @@ import dataclasses
 from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 
 from core.reader_records import Rules, StudyPlan
 from core.records import Refused
-from db import audit, engine, holds, models, reader_cases, reader_studies, reader_turns, reviews, studies, users
+from db import audit, drafts, engine, holds, models, reader_cases, reader_studies, reader_turns, reviews, studies, users
 from db.reviews import ReviewQuery
 from db.studies import WorklistQuery
 from tests.db import make
@@ -182,10 +183,10 @@ def test_daily_work_and_reader_studies_do_not_mix(store):
     number = make.reader_study([case], "aided")
     read(number, label="benign", prediction_id=prediction)
     with engine.write() as session:
-        reviews.save_draft(session, case, "Ann", {"label": "benign"}, number)
-        assert reviews.get_draft(session, case, "Ann") is None
-        reviews.delete_draft(session, case, "Ann", number)
-        assert reviews.get_draft(session, case, "Ann", number) is None
+        drafts.save_draft(session, case, "Ann", {"label": "benign"}, number)
+        assert drafts.get_draft(session, case, "Ann") is None
+        drafts.delete_draft(session, case, "Ann", number)
+        assert drafts.get_draft(session, case, "Ann", number) is None
         assert reviews.latest_review(session, case, "Ann", "aided").label == "malignant"
         assert reviews.latest_review(session, case, "Ann", "aided", number).label == "benign"
         assert list(reviews.list_reviews(session, ReviewQuery())["label"]) == ["malignant"]
@@ -365,3 +366,57 @@ def test_held_studies_are_no_cases(store):
         assert reader_cases.reference_counts(session, "breast-mri") == {}
     with pytest.raises(Refused, match="no readable"):
         make.reader_study(cases, name="other")
+
+
+def test_a_reader_s_place_is_found_in_an_index(sqlite_only):
+    """Without it SQLite looks through the first reviews of everybody at each save: 0.1 s at 2,000 cases, more each year."""
+    where = "reader_study = 1 AND reviewer = 'Ann' AND supersedes IS NULL"
+    with engine.read() as session:
+        for what in ("count(*)", "max(created_at)"):
+            plan = session.execute(text(f"EXPLAIN QUERY PLAN SELECT {what} FROM reviews WHERE {where}")).all()
+            assert "COVERING INDEX ix_reviews_of_reader (reader_study=? AND reviewer=?" in str(plan)
+
+
+def test_a_clock_that_was_set_back_changes_no_order(store, monkeypatch):
+    """Which case was read last and which comes next follow from what is saved, not from the times of it."""
+    number = make.reader_study(make.add_studies(3), "aided")
+    first = at(number).turn.study_id
+    read(number)
+    second = at(number).turn.study_id
+    monkeypatch.setattr(reviews, "utc_now", lambda: "2001-01-01T00:00:00.000+00:00")
+    read(number)
+    here = at(number)
+    assert (here.done, here.last) == (2, second)
+    assert here.turn.study_id not in (first, second)
+
+
+def test_the_case_after_the_turn_is_known_within_a_session_only(store):
+    """So that its picture can be fetched ahead; the last case of a session has none after it."""
+    cases = make.add_studies(2)
+    for protocol in ("aided", "sequential", "washout"):
+        number = make.reader_study(cases, protocol, name=protocol, rules=Rules(False, False, 0))
+        seen = []
+        while (here := at(number)).turn:
+            seen.append((here.turn.study_id, here.after))
+            read(number)
+        once = {"aided": 1, "sequential": 2, "washout": 1}[protocol]
+        (first, second) = dict.fromkeys(case for case, _ in seen[: 2 * once])
+        assert seen[: 2 * once] == [(first, second)] * once + [(second, "")] * once
+        assert seen[-1][1] == ""
+        with engine.write() as session:
+            reader_studies.close_reader_study(session, number, "Lea")
+
+
+def test_a_list_of_thousands_is_looked_up_at_once(store):
+    """Ids in capitals, a line that fits two studies, odd characters and SQL's own wildcards; one query for all lines."""
+    odd = 'Müller, O\'Brien "%_" 乳房'
+    made = [make.study(n, name=odd if n < 2 else f"Study {n}", patient_id=f"P%{n}") for n in range(4)]
+    with engine.write() as session:
+        for one in made:
+            studies.add_study(session, one)
+        lines = [odd, made[2].id.upper(), "P%_", "%", *(f"unknown {n}" for n in range(3000))]
+        listed, unknown = reader_cases.cases_by_list(session, "breast-mri", lines)
+        assert listed == [made[0].id, made[1].id, made[2].id]
+        assert unknown[:3] == ["P%_", "%", "unknown 0"]
+        assert len(unknown) == 3002
+        assert reader_cases.cases_by_list(session, "breast-mri", ["", " "]) == ([], [])
