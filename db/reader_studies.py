@@ -46,13 +46,42 @@ def add_reader_study(session: Session, plan: StudyPlan, actor: str) -> ReaderStu
     )  # fmt: skip
     session.add(row)
     session.flush()
-    session.add_all(ReaderStudyCaseRow(reader_study=row.id, study_id=c, position=i) for i, c in enumerate(plan.cases))
-    drawn = sorted(plan.readers, key=lambda reader: drawn_number(plan.seed, reader))  # by lot, not by the list's order
-    session.add_all(ReaderRow(reader_study=row.id, reader=name, half=i % 2) for i, name in enumerate(drawn))
-    session.flush()
-    details = {**asdict(plan), "cases": len(plan.cases), "cases_sha256": _fingerprint(plan.cases)}
-    add_entry(session, actor, "reader_study.add", f"reader_study:{row.id}", details)
+    _add_lists(session, row.id, plan)
+    add_entry(session, actor, "reader_study.add", f"reader_study:{row.id}", _details(plan))
     return _record(row, len(plan.cases))
+
+
+def change_draft_study(session: Session, number: int, plan: StudyPlan, actor: str) -> ReaderStudy:
+    """Put `plan` in the place of what a draft says, all of it, and give the record.
+
+    `Refused` for any other status, and as `add_reader_study` does.
+    """
+    row = _row(session, number)
+    if row.status != "draft":
+        raise Refused(f"'{row.name}' is {row.status}; only a draft can be changed.")
+    _check(session, plan, number)
+    row.name, row.task, row.protocol, row.seed = plan.name.strip(), plan.task, plan.protocol, plan.seed
+    row.model_version, row.rules = plan.model_version, asdict(plan.rules)
+    _drop_lists(session, number)
+    _add_lists(session, number, plan)
+    add_entry(session, actor, "reader_study.change", f"reader_study:{number}", _details(plan))
+    return _record(row, len(plan.cases))
+
+
+def _add_lists(session: Session, number: int, plan: StudyPlan) -> None:
+    session.add_all(ReaderStudyCaseRow(reader_study=number, study_id=c, position=i) for i, c in enumerate(plan.cases))
+    drawn = sorted(plan.readers, key=lambda reader: drawn_number(plan.seed, reader))  # by lot, not by the list's order
+    session.add_all(ReaderRow(reader_study=number, reader=name, half=i % 2) for i, name in enumerate(drawn))
+    session.flush()
+
+
+def _drop_lists(session: Session, number: int) -> None:
+    for table in (ReaderStudyCaseRow, ReaderRow):
+        session.execute(delete(table).where(table.reader_study == number))
+
+
+def _details(plan: StudyPlan) -> dict[str, Any]:
+    return {**asdict(plan), "cases": len(plan.cases), "cases_sha256": _fingerprint(plan.cases)}
 
 
 def drawn_number(seed: int, *parts: object) -> str:
@@ -142,8 +171,7 @@ def discard_draft_study(session: Session, number: int, actor: str) -> None:
     if row.status != "draft":
         raise Refused(f"'{row.name}' is {row.status}; only a draft can be discarded.")
     add_entry(session, actor, "reader_study.discard", f"reader_study:{number}", {"name": row.name})
-    for table in (ReaderStudyCaseRow, ReaderRow):
-        session.execute(delete(table).where(table.reader_study == number))
+    _drop_lists(session, number)
     session.delete(row)
     session.flush()
 
@@ -180,9 +208,10 @@ def _row(session: Session, number: int) -> ReaderStudyRow:
     return row
 
 
-def _check(session: Session, plan: StudyPlan) -> None:
+def _check(session: Session, plan: StudyPlan, number: int | None = None) -> None:
     name = plan.name.strip()
-    if session.scalar(select(ReaderStudyRow.id).where(func.lower(ReaderStudyRow.name) == name.lower())) is not None:
+    namesake = session.scalar(select(ReaderStudyRow.id).where(func.lower(ReaderStudyRow.name) == name.lower()))
+    if namesake not in (None, number):
         raise Refused(f"There is already a reader study called '{name}'.")
     model = session.get(ModelRow, plan.model_version)
     if model is None or model.task != plan.task or model.status == "withdrawn":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from db.engine import StoreError
 
 _EXPECTED = (Refused, StudyRejected, StoreError)
 _PENDING = "pending_problem"
+_MARKDOWN = re.compile(r"[\\`*_{}\[\]<>()#+!|~$:-]")
 
 
 @contextmanager
@@ -41,6 +43,11 @@ def guarded(callback: Callable[..., None]) -> Callable[..., None]:
 def saved(text: str) -> None:
     """Say, after the commit, that something is stored."""
     st.toast(text, icon=":material/check_circle:")
+
+
+def plain(text: str) -> str:
+    """Text that people typed, for a place that reads Markdown: shown as it is, never as a style, a link or a formula."""
+    return _MARKDOWN.sub(r"\\\g<0>", text)
 
 
 def empty(title: str, what_next: str) -> None:

@@ -1,10 +1,10 @@
-"""The form in which a lead draws up a reader study. Nothing is stored before "Create draft"."""
+"""The form in which a lead draws up a reader study, or changes a draft. Nothing is stored before its last button."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from core.reader_records import PROTOCOLS, Rules, StudyPlan
+from core.reader_records import PROTOCOLS, ReaderStudy, Rules, StudyPlan
 from core.records import Refused
 from core.tasks import TASKS, Task
 from db import engine as store
@@ -15,38 +15,91 @@ from pages.ui.study_panel import PROTOCOLS as TITLES
 from pages.ui.study_panel import WHAT
 
 SOURCES = {"sample": "Sample by reference standard", "query": "Query", "list": "List"}
+KEPT = "kept"  # a fourth source while a draft is changed: the cases that it has
 MAX_LIST_BYTES = 1_000_000
+SHOWN_UNKNOWN = 10
+_STARTS = {
+    "rs_protocol": "sequential", "rs_seed": 1, "rs_source": "sample", "rs_likelihood": True, "rs_birads": False,
+    "rs_days": 28,
+}  # fmt: skip
+_EDITED = "rs_edited"  # id of the draft in the form; none while a new one is drawn up
 
 
-def show(user: User) -> None:
+def open_form(user: User, *, expanded: bool) -> None:
+    """The form in its frame: for a new study, or for the draft that was chosen with `edit`."""
+    edited = _edited()
+    title, icon = (
+        (f"Change {messages.plain(edited.name)}", ":material/edit:")
+        if edited
+        else ("New reader study", ":material/add:")
+    )
+    with st.expander(title, icon=icon, expanded=expanded or edited is not None, key=f"rs_form:{edited and edited.id}"):
+        show(user, edited)
+
+
+def edit(user: User, study: ReaderStudy) -> None:
+    """Callback: bring a draft into the form."""
+    identity.require_lead(user)
+    with store.read() as session:
+        readers = list(reader_studies.list_readers(session, study.id))
+    _empty_form()
+    st.session_state.update({
+        _EDITED: study.id, "rs_name": study.name, "rs_task": study.task, "rs_protocol": study.protocol, "rs_seed": study.seed,
+        f"rs_model:{study.task}": study.model_version, "rs_readers": readers, "rs_source": KEPT,
+        "rs_likelihood": study.rules.likelihood_required, "rs_birads": study.rules.birads_required,
+        "rs_days": study.rules.washout_days,
+    })  # fmt: skip
+
+
+def _edited() -> ReaderStudy | None:
+    number = st.session_state.get(_EDITED)
+    if number is None:
+        return None
+    with store.read() as session:
+        study = reader_studies.get_reader_study(session, number)
+    if study is None or study.status != "draft":  # started or discarded meanwhile
+        _empty_form()
+        return None
+    return study
+
+
+def _empty_form() -> None:
+    for key in [key for key in st.session_state if str(key).startswith("rs_") and ":" not in str(key)]:
+        del st.session_state[key]
+
+
+def show(user: User, edited: ReaderStudy | None = None) -> None:
     """The form; `Refused` for anybody but a lead, since a sample knows the reference standard."""
     identity.require_lead(user)
+    for key, value in _STARTS.items():
+        st.session_state.setdefault(key, value)
     left, right = st.columns(2, gap="medium")
     with left:
         name = st.text_input("Name", max_chars=80, placeholder="for example Spring readers, breast MRI", key="rs_name")
         task = TASKS[st.selectbox("Task", list(TASKS), format_func=lambda t: TASKS[t].title, key="rs_task")]
-        protocol = st.segmented_control(
-            "Protocol", PROTOCOLS, format_func=TITLES.get, default="sequential", required=True, key="rs_protocol"
-        )
+        protocol = st.segmented_control("Protocol", PROTOCOLS, format_func=TITLES.get, required=True, key="rs_protocol")
         st.caption(WHAT[protocol])
         version = _model(task)
         readers = _readers()
         rules = _rules(task, protocol)
     with right:
         seed = st.number_input(
-            "Seed", 0, 2**31 - 1, 1, key="rs_seed", help="Fixes the sample and every reader's order: the same seed, the same study."
+            "Seed", 0, 2**31 - 1, key="rs_seed", help="Fixes the sample and every reader's order: the same seed, the same study."
         )  # fmt: skip
-        cases = _cases(task, int(seed))
+        cases = _cases(task, int(seed), edited)
         twice = 1 if protocol == "aided" else 2
         st.markdown(
             f"**{len(cases)} cases × {len(readers)} readers × {twice} = {len(cases) * len(readers) * twice} readings**"
         )
-        create = messages.guarded(_create)
         plan = (name, task.name, protocol, version, tuple(cases), tuple(readers), int(seed), rules)
-        st.button(
-            "Create draft", type="primary", icon=":material/add:", on_click=create, args=(user, plan),
-            disabled=not (name.strip() and cases and readers and version),
-        )  # fmt: skip
+        with st.container(horizontal=True):
+            st.button(
+                "Save draft" if edited else "Create draft", type="primary", icon=":material/save:" if edited else ":material/add:",
+                on_click=messages.guarded(_keep), args=(user, plan, edited),
+                disabled=not (name.strip() and cases and readers and version),
+            )  # fmt: skip
+            if edited:
+                st.button("Leave as it was", key="rs_leave", on_click=_empty_form)
 
 
 def _model(task: Task) -> str:
@@ -74,17 +127,21 @@ def _readers() -> list[str]:
 def _rules(task: Task, protocol: str) -> Rules:
     days = 28
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        likelihood = task.positive is not None and st.toggle("Likelihood required", True, key="rs_likelihood")
-        birads = task.birads and st.toggle("BI-RADS required", False, key="rs_birads")
+        likelihood = task.positive is not None and st.toggle("Likelihood required", key="rs_likelihood")
+        birads = task.birads and st.toggle("BI-RADS required", key="rs_birads")
         if protocol == "washout":
-            days = st.number_input("Wash-out, days", 0, 365, 28, key="rs_days", width=160)
+            days = st.number_input("Wash-out, days", 0, 365, key="rs_days", width=160)
     return Rules(likelihood, birads, int(days))
 
 
-def _cases(task: Task, seed: int) -> list[str]:
-    source = st.segmented_control(
-        "Cases", list(SOURCES), format_func=SOURCES.get, default="sample", required=True, key="rs_source"
-    )
+def _cases(task: Task, seed: int, edited: ReaderStudy | None) -> list[str]:
+    sources = SOURCES | ({KEPT: f"As drawn up ({edited.cases})"} if edited else {})
+    if st.session_state["rs_source"] not in sources:
+        st.session_state["rs_source"] = "sample"
+    source = st.segmented_control("Cases", list(sources), format_func=sources.get, required=True, key="rs_source")
+    if edited and source == KEPT:
+        with store.read() as session:
+            return reader_studies.list_cases(session, edited.id)
     return {"sample": _sample, "query": _query, "list": _list}[source](task, seed)
 
 
@@ -120,7 +177,12 @@ def _list(task: Task, _seed: int) -> list[str]:
     with store.read() as session:
         cases, unknown = reader_cases.cases_by_list(session, task.name, lines)
     if unknown:
-        st.warning(f"{len(unknown)} lines fit no study of this task: {', '.join(unknown[:5])}", icon=":material/help:")
+        more = f" and {len(unknown) - SHOWN_UNKNOWN} more" if len(unknown) > SHOWN_UNKNOWN else ""
+        named = ", ".join(f"“{line[:40]}”" for line in unknown[:SHOWN_UNKNOWN])
+        st.warning(
+            f"No study of this task that can be read is called {messages.plain(named)}{more}; the others are taken.",
+            icon=":material/help:",
+        )
     return cases
 
 
@@ -130,10 +192,13 @@ def _lines_of(data: bytes) -> list[str]:
     return [line.split(",")[0].strip().strip('"') for line in data.decode("utf-8-sig", "replace").splitlines()]
 
 
-def _create(user: User, plan: tuple) -> None:
+def _keep(user: User, plan: tuple, edited: ReaderStudy | None) -> None:
     identity.require_lead(user)
+    drawn_up = StudyPlan(*plan)
     with store.write() as session:
-        added = reader_studies.add_reader_study(session, StudyPlan(*plan), user.name)
-    for key in ("rs_name", "rs_readers"):
-        st.session_state.pop(key, None)
-    messages.saved(f"Draft created: {added.name}")
+        if edited:
+            kept = reader_studies.change_draft_study(session, edited.id, drawn_up, user.name)
+        else:
+            kept = reader_studies.add_reader_study(session, drawn_up, user.name)
+    _empty_form()
+    messages.saved(f"Draft {'changed' if edited else 'created'}: {messages.plain(kept.name)}")

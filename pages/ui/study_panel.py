@@ -81,7 +81,7 @@ def show(case: Case) -> None:
     assert place is not None
     study, progress = place.reader_study, place.progress
     with st.container(border=True, gap="small"):
-        st.markdown(f"**{study.name}**")
+        st.markdown(f"**{messages.plain(study.name)}**")
         st.caption(f"Reader study · {PROTOCOLS[study.protocol].lower()}. {WHAT[study.protocol]}")
         if progress.turn is not None and study.protocol == "washout":
             st.badge(f"Session {progress.turn.session} of 2", color="blue")

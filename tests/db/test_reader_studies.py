@@ -257,6 +257,44 @@ def test_a_discarded_draft_is_gone_but_not_from_the_log(store):
     make.reader_study(cases, start=False)
 
 
+def test_a_draft_can_be_changed_and_a_running_study_not(store):
+    """All that a plan says takes the place of what was there, in the log as well; a name in use stays refused, its own does not."""
+    cases = make.add_studies(4)
+    number = make.reader_study(cases[:3], "aided", name="first", start=False)
+    make.reader_study(cases[3:], "aided", name="second")
+    with engine.write() as session:
+        users.add_user(session, "Cleo", "reviewer")
+        plan = StudyPlan(
+            "First",
+            "breast-mri",
+            "washout",
+            make.version("model"),
+            tuple(cases[:0:-1]),
+            ("Cleo",),
+            9,
+            Rules(True, True, 3),
+        )
+        changed = reader_studies.change_draft_study(session, number, plan, "Leo")
+        assert changed == reader_studies.get_reader_study(session, number)
+        assert reader_studies.list_cases(session, number) == cases[:0:-1]
+        assert reader_studies.list_readers(session, number) == {"Cleo": 0}
+        assert audit.list_entries(session)["action"].iloc[0] == "reader_study.change"
+    assert (changed.name, changed.protocol, changed.seed, changed.rules) == (
+        "First",
+        "washout",
+        9,
+        Rules(True, True, 3),
+    )
+    assert (changed.created_by, changed.cases) == ("Lea", 3)
+    change = reader_studies.change_draft_study
+    refused("already a reader study called 'second'", change, number, dataclasses.replace(plan, name="second"), "Leo")
+    refused("cannot read", change, number, dataclasses.replace(plan, readers=("Nobody",)), "Leo")
+    with engine.write() as session:
+        reader_studies.start_reader_study(session, number, "Lea")
+    refused("only a draft can be changed", change, number, plan, "Leo")
+    refused("not in the store", change, 99, plan, "Leo")
+
+
 def test_readers_may_join_while_it_runs_and_nobody_else_s_order_changes(store):
     """A third reader joins the smaller half; a lead, a stranger and a second entry are refused, and so is a closed study."""
     number = make.reader_study(make.add_studies(5), "washout", readers=("Ann", "Bob", "Cem"))

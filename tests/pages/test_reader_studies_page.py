@@ -262,10 +262,64 @@ def test_a_lead_draws_up_starts_and_closes_a_study(version):
     assert (study.status, study.cases, study.rules.likelihood_required) == ("closed", 3, True)
 
 
+def test_a_lead_changes_a_draft_with_the_form_it_was_drawn_up_in(version):
+    """The form holds what the draft says, keeps its cases unless others are chosen, and a new study starts empty again."""
+    cases = add_studies(4)
+    number = make_study(cases[:2], version, "washout", start=False)
+    at = open_page("reader_studies", user="Lea")
+    button(at, "Edit").click().run()
+    assert not at.exception
+    assert not at.warning, "no widget has two values"
+    assert at.text_input(key="rs_name").value == "Spring"
+    assert "2 cases × 2 readers × 2 = 8 readings" in said(at)
+    at.text_input(key="rs_name").set_value("Late *Spring*").run()
+    at.number_input(key="rs_days").set_value(5).run()
+    at.multiselect(key="rs_readers").set_value(["Ben"]).run()
+    button(at, "Save draft").click().run()
+    assert not at.exception
+    with engine.read() as session:
+        (study,) = reader_studies.list_reader_studies(session)
+        assert reader_studies.list_cases(session, number) == cases[:2]
+        assert list(reader_studies.list_readers(session, number)) == ["Ben"]
+    assert (study.id, study.name, study.protocol, study.rules.washout_days) == (number, "Late *Spring*", "washout", 5)
+    assert r"**Late \*Spring\***" in [m.value for m in at.markdown], "shown as typed, not as a style"
+    assert at.text_input(key="rs_name").value == ""
+    assert button(at, "Create draft").disabled
+
+
+def test_a_draft_started_meanwhile_is_not_changed(version):
+    """Another lead starts it while the form is open: one sentence, nothing stored; the form is for new studies again."""
+    number = make_study(add_studies(2), version, start=False)
+    at = open_page("reader_studies", user="Lea")
+    button(at, "Edit").click().run()
+    at.text_input(key="rs_name").set_value("Other").run()
+    with engine.write() as session:
+        reader_studies.start_reader_study(session, number, "Leo")
+    button(at, "Save draft").click().run()
+    assert "only a draft can be changed" in " ".join(e.value for e in at.error)
+    assert button(at, "Create draft")
+    with engine.read() as session:
+        assert reader_studies.get_reader_study(session, number).name == "Spring"
+
+
+def test_unknown_lines_of_a_pasted_list_are_named(version):
+    """One sentence with the first ten and how many more, as they were pasted; what is known is taken."""
+    cases = add_studies(2)
+    add_person("Lea", "lead")
+    at = open_page("reader_studies", user="Lea")
+    at.segmented_control(key="rs_source").set_value("list").run()
+    lines = [cases[0][:8], "*nobody*", *(f"unknown {n}" for n in range(11))]
+    at.text_area(key="rs_list").set_value("\n".join(lines)).run()
+    (warning,) = [w.value for w in at.warning if "No study of this task" in w.value]
+    assert r"“\*nobody\*”, “unknown 0”" in warning
+    assert "and 2 more" in warning
+    assert "1 cases ×" in said(at)
+
+
 def test_only_leads_draw_up_and_decide(store):
     """The form and the steps refuse a reviewer, whatever the navigation hides."""
     reviewer = add_person()
-    for function in (lambda: study_form.show(reviewer), lambda: study_form._create(reviewer, ())):
+    for function in (lambda: study_form.show(reviewer), lambda: study_form._keep(reviewer, (), None)):
         with pytest.raises(Refused, match="Only a project lead"):
             function()
     with pytest.raises(Refused, match="Only a project lead"):

@@ -1,0 +1,70 @@
+"""A reader study as a lead steers it: who has come how far, another reader, and the steps that cannot be taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+import streamlit as st
+
+from core.reader_records import ReaderStudy
+from db import engine as store
+from db import reader_studies, reader_turns, users
+from db.users import User
+from pages.ui import identity, messages
+
+
+def act(user: User, what: Callable[..., None], number: int, said: str, *more: str) -> None:
+    """One step of a study's life, by a lead."""
+    identity.require_lead(user)
+    with store.write() as session:
+        what(session, number, *more, user.name)
+    messages.saved(said)
+
+
+def completeness(study: ReaderStudy) -> None:
+    """Who has come how far: counts and times, never results."""
+    with store.read() as session:
+        table = reader_turns.list_progress(session, study.id)
+    total = int(table["readings"].sum())
+    st.progress(table["done"].sum() / total, text=f"{table['done'].sum()} of {total} readings saved")
+    first = {0: "unaided", 1: "aided"} if study.protocol == "washout" else {}
+    shown = pd.DataFrame(
+        {
+            "Reader": table["reader"],
+            "Done": table["done"] / table["readings"] * 100,
+            "Readings": table["done"].astype(str) + " of " + table["readings"].astype(str),
+            "Begins": table["half"].map(first),
+            "Last active (UTC)": table["last_active"].str[:16].str.replace("T", " ").fillna("not yet"),
+        }
+    )
+    done = st.column_config.ProgressColumn("Done", min_value=0, max_value=100, format="%d %%")
+    columns = [name for name in shown if name != "Begins" or first]
+    st.dataframe(shown[columns], hide_index=True, column_config={"Done": done}, alt=f"Readers of {study.name}")
+
+
+def add_reader(user: User, study: ReaderStudy) -> None:
+    with store.read() as session:
+        reading = reader_studies.list_readers(session, study.id)
+        free = [p.name for p in users.list_users(session) if p.role == "reviewer" and p.name not in reading]
+    with st.popover("Add a reader", icon=":material/person_add:", disabled=not free):
+        name = st.selectbox("Reviewer", free, key=f"rs_add:{study.id}")
+        st.button(
+            "Add", key=f"rs_add_go:{study.id}", on_click=messages.guarded(act),
+            args=(user, reader_studies.add_reader, study.id, messages.plain(f"{name} reads {study.name}"), name),
+        )  # fmt: skip
+
+
+def step(user: User, study: ReaderStudy, label: str, what: Callable[..., None], said: str) -> None:
+    """A step that cannot be taken back asks once more."""
+    icon = ":material/flag:" if label != "Discard" else ":material/delete:"
+    with st.popover(label, icon=icon, key=f"rs_ask_{label}:{study.id}"):
+        st.markdown({
+            "Start": "Cases, protocol, model and rules can no longer change once it runs. Readers can still be added.",
+            "Close": "Nothing more can be read after closing. Results and adjudication open.",
+            "Discard": "The draft is removed; the audit log keeps that it was there.",
+        }[label])  # fmt: skip
+        st.button(
+            f"{label} {messages.plain(study.name)}", type="primary", key=f"rs_{label}:{study.id}", on_click=messages.guarded(act),
+            args=(user, what, study.id, f"{said}: {messages.plain(study.name)}"),
+        )  # fmt: skip
