@@ -25,16 +25,16 @@ _MOST_BYTES = 64 * 1024  # of one PNG: 96 × 96 RGB is 27 kB before compression
 _SOME_DAY = (1980, 1, 1, 0, 0, 0)  # so that equal pictures make equal files
 
 
-def thumbnail(image: Image) -> bytes:
-    """A PNG of the image through its window, 8 bit, its longer side at most 96 pixels; small images keep their size."""
+def thumbnail(image: Image, edge: int = EDGE, kind: str = "PNG") -> bytes:
+    """A PNG (or JPEG) of the image through its window, 8 bit, its longer side at most `edge` pixels; small ones keep their size."""
     pixels = image.pixels
     if image.window is not None:
         levels = np.arange(np.iinfo(pixels.dtype).max + 1)
         pixels = np.round(image.window.apply(levels) * 255).astype(np.uint8)[pixels]  # (H, W)
     picture = PILImage.fromarray(pixels)
-    picture.thumbnail((EDGE, EDGE), PILImage.Resampling.BOX)
+    picture.thumbnail((edge, edge), PILImage.Resampling.BOX)
     out = io.BytesIO()
-    picture.save(out, "PNG")
+    picture.save(out, kind, **({"quality": 90} if kind == "JPEG" else {}))
     return out.getvalue()
 
 

@@ -1,17 +1,18 @@
 """Studies held back until somebody has looked at their pixels, and how they are let go: masked, or seen to show nothing.
 
 A masked study keeps its id, the hash of what arrived, so that the same file is the same study when it comes again; its pixels
-are then not stored again. The replaced pixels are deleted from the disk unless another study shows the same picture.
+are then not stored again. The replaced pixels are deleted from the disk unless another study shows the same picture. A released
+study can be held again: its readings stay, and nobody sees its pixels until it is released anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from core.records import Image, Refused
@@ -20,6 +21,8 @@ from db.engine import StoreError
 from db.pixels import pixel_path, put_pixels
 from db.tables import HoldRow, ImageRow, StudyRow, utc_now
 from db.users import User
+
+_LONGEST_REASON = 200
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,18 @@ class Hold:
     reason: str
     uploaded_by: str
     created_at: str
+    images: int = 1
+
+
+@dataclass(frozen=True)
+class Release:
+    """A study that was held and let go: by whom, when (ISO 8601, UTC), and `outcome`, masked or nothing to mask."""
+
+    study_id: str
+    name: str
+    released_by: str
+    released_at: str
+    outcome: str
 
 
 def add_hold(session: Session, study_id: str, reason: str, uploaded_by: str) -> None:
@@ -47,8 +62,9 @@ def held_ids(session: Session) -> set[str]:
 
 def list_holds(session: Session, user: User) -> list[Hold]:
     """The held studies that this person may clean, in order of arrival: their own uploads, and all for a lead."""
+    images = select(func.count()).where(ImageRow.study_id == HoldRow.study_id).scalar_subquery()
     query = (
-        select(HoldRow, StudyRow.name)
+        select(HoldRow, StudyRow.name, images)
         .join(StudyRow, StudyRow.id == HoldRow.study_id)
         .where(HoldRow.released_at.is_(None))
         .order_by(StudyRow.number)
@@ -56,7 +72,24 @@ def list_holds(session: Session, user: User) -> list[Hold]:
     if user.role != "lead":
         query = query.where(HoldRow.uploaded_by == user.name)
     return [
-        Hold(row.study_id, name, row.reason, row.uploaded_by, row.created_at)
+        Hold(row.study_id, name, row.reason, row.uploaded_by, row.created_at, count)
+        for row, name, count in session.execute(query).all()
+    ]
+
+
+def list_releases(session: Session, user: User, limit: int = 20) -> list[Release]:
+    """The studies let go last that this person may hold again, newest first: their own uploads, and all for a lead."""
+    query = (
+        select(HoldRow, StudyRow.name)
+        .join(StudyRow, StudyRow.id == HoldRow.study_id)
+        .where(HoldRow.released_at.is_not(None))
+        .order_by(HoldRow.released_at.desc(), StudyRow.number.desc())
+        .limit(limit)
+    )
+    if user.role != "lead":
+        query = query.where(HoldRow.uploaded_by == user.name)
+    return [
+        Release(row.study_id, name, row.released_by or "", row.released_at or "", row.outcome or "")
         for row, name in session.execute(query).all()
     ]
 
@@ -90,6 +123,57 @@ def require_not_held(held: str | None) -> None:
         raise Refused("This study is held until somebody has looked for names in its pixels, on the Clean page.")
 
 
+# True for a picture that held studies show, and no other.
+_SHOWN = select(ImageRow.__table__.c.study_id).where(ImageRow.__table__.c.pixel_hash == bindparam("pixel_hash"))
+_IN_HELD = HoldRow.__table__.c.released_at.is_(None) & (HoldRow.__table__.c.study_id == ImageRow.__table__.c.study_id)
+_OPEN = _SHOWN.where(~select(HoldRow.__table__.c.study_id).where(_IN_HELD).exists()).limit(1)
+_ANY = _SHOWN.limit(1)
+
+
+def is_hidden(session: Session, pixel_hash: str) -> bool:
+    """True where every study that shows these pixels is held: whoever knows their address does not get them."""
+    connection, asked = session.connection(), {"pixel_hash": pixel_hash}
+    if connection.execute(_OPEN, asked).first() is not None:
+        return False
+    return connection.execute(_ANY, asked).first() is not None
+
+
+def hold_again(session: Session, study_id: str, user: User, reason: str) -> None:
+    """Hold a study that people may read already, with a line in the audit log; what was read and predicted stays.
+
+    Raises `Refused` for an unknown study, one that is held, an empty reason, and for somebody who is neither a lead nor the
+    person who uploaded it (known of studies that were held once).
+    """
+    row = session.get(HoldRow, study_id)
+    if session.scalar(select(StudyRow.number).where(StudyRow.id == study_id)) is None:
+        raise Refused("This study is no longer in the store.")
+    if user.role != "lead" and (row is None or row.uploaded_by != user.name):
+        raise Refused("Only the person who uploaded this study or a project lead can hold it again.")
+    if row is not None and row.released_at is None:
+        raise Refused("This study is held already.")
+    if not reason.strip():
+        raise Refused("Say in a few words why the study is held again.")
+    if row is None:
+        row = HoldRow(study_id=study_id, uploaded_by=user.name)
+        session.add(row)
+    row.reason = reason.strip()[:_LONGEST_REASON]
+    row.created_at = utc_now()
+    row.released_at = row.released_by = row.outcome = None  # `replaced` stays: those pixels must not come back
+    session.flush()
+    add_entry(session, user.name, "study held again", f"study:{study_id}", {"reason": row.reason})
+
+
+def release_seen(session: Session, study_ids: Iterable[str], user: User) -> int:
+    """Let studies go in which somebody saw that there is nothing to mask; how many. Each gets its line in the audit log.
+
+    Raises `Refused` as `release`: then none is let go.
+    """
+    wanted = list(dict.fromkeys(study_ids))
+    for study_id in wanted:
+        release(session, study_id, user, {})
+    return len(wanted)
+
+
 def release(session: Session, study_id: str, user: User, masked: Mapping[int, Image]) -> None:
     """Let a study go with `masked` images (position -> new image) in place of the old; none says: nothing to mask.
 
@@ -110,7 +194,8 @@ def release(session: Session, study_id: str, user: User, masked: Mapping[int, Im
             replaced.append(row.pixel_hash)
             row.pixel_hash = new
     hold.released_at, hold.released_by = utc_now(), user.name
-    hold.outcome, hold.replaced = "masked" if masked else "nothing to mask", replaced
+    hold.outcome = "masked" if masked else "nothing to mask"
+    hold.replaced = [*(hold.replaced or []), *replaced]  # also what an earlier release masked
     session.flush()
     details = {"outcome": hold.outcome, "images": sorted(masked)}
     add_entry(session, user.name, "study released", f"study:{study_id}", details)

@@ -186,6 +186,12 @@ def get_study_summary(session: Session, study_id: str) -> StudySummary | None:
     )  # fmt: skip
 
 
+def pixel_hashes(session: Session, study_id: str) -> tuple[str, ...]:
+    """Content hashes of the study's images, in order; none for an unknown study."""
+    query = select(ImageRow.pixel_hash).where(ImageRow.study_id == study_id).order_by(ImageRow.position)
+    return tuple(session.scalars(query))
+
+
 def reference_standard(session: Session, study_id: str) -> str | None:
     """The class that the study's source states, or None. Not for a reviewer's eyes."""
     return session.scalar(select(StudyRow.reference_standard).where(StudyRow.id == study_id))

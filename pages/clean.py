@@ -1,4 +1,4 @@
-"""Clean: held studies, one after the other: black rectangles over names in the pixels, or nothing to mask, then released."""
+"""Clean: held studies, as a sheet or one after the other: nothing to mask, or black rectangles over names; then released."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from db import holds, studies
 from db.holds import Hold
 from db.studies import StudySummary
 from db.users import User
-from pages.ui import cleaning, identity, messages
+from pages.ui import clean_again, clean_sheet, cleaning, identity, messages
 from pages.ui.frames import frames_of
 from pages.ui.viewer import received_regions, study_viewer
 
@@ -27,6 +27,8 @@ def header(waiting: list[Hold], place: int) -> None:
         st.markdown(f"**{waiting[place].name}**", width="content")
         st.badge(f"{place + 1} of {len(waiting)} held", icon=":material/visibility_lock:", color="violet")
         st.space("stretch")
+        if len(singles(waiting)) > 1:
+            st.button("All on sheets", type="tertiary", on_click=st.query_params.pop, args=("study", None))
         for label, step, key in (("Previous held", -1, "Alt+Left"), ("Next held", 1, "N")):
             beside = waiting[(place + step) % len(waiting)].study_id
             st.button(label, type="tertiary", shortcut=key, disabled=not others, on_click=go, args=("study", beside))
@@ -60,7 +62,8 @@ def controls(user: User, hold: Hold, study: StudySummary, following: str) -> Non
     def release(masking: bool) -> None:
         text = cleaning.release(user, study, drawn if masking else [], everywhere=everywhere)
         st.session_state[cleaning.SAID] = text
-        if following != study.id:
+        st.query_params.pop("study", None)
+        if following:
             st.query_params["study"] = following
 
     st.button(
@@ -75,20 +78,23 @@ def controls(user: User, hold: Hold, study: StudySummary, following: str) -> Non
     st.caption(HINT)
 
 
-def page(user: User, waiting: list[Hold]) -> None:
+def singles(waiting: list[Hold]) -> list[Hold]:
+    """Studies of one picture, which a sheet shows whole."""
+    return [hold for hold in waiting if hold.images == 1]
+
+
+def page(user: User, waiting: list[Hold], wanted: str) -> None:
     ids = [hold.study_id for hold in waiting]
-    wanted = st.query_params.get("study", "")
     place = ids.index(wanted) if wanted in ids else 0
     with store.read() as session:
         study = studies.get_study_summary(session, ids[place])
-    if study is None:  # a hold without its study: the store forbids it
-        return
+    assert study is not None  # the store forbids a hold without its study
     left, right = st.columns([6, 2], gap="small")
     with left:
         header(waiting, place)
         viewer(study)
     with right:
-        controls(user, waiting[place], study, ids[(place + 1) % len(ids)])
+        controls(user, waiting[place], study, ids[(place + 1) % len(ids)] if len(ids) > 1 else "")
 
 
 user = identity.current_user()
@@ -96,13 +102,19 @@ if said := st.session_state.pop(cleaning.SAID, ""):
     messages.saved(said)
 with store.read() as db_session:
     waiting, held = holds.list_holds(db_session, user), len(holds.held_ids(db_session))
-if waiting:
-    page(user, waiting)
+wanted = st.query_params.get("study", "")
+if wanted and wanted not in {hold.study_id for hold in waiting}:
+    clean_again.of_study(user, wanted)
+elif waiting and not wanted and len(singles(waiting)) > 1:
+    clean_sheet.show(user, waiting, singles(waiting))
+elif waiting:
+    page(user, waiting, wanted)
 else:
     st.title("Clean")
-    what = "Studies that may show names in their pixels wait here after their upload."
-    if held:
-        others = "One study is held" if held == 1 else f"{held} studies are held"
-        what = f"{others} for the people who uploaded them, or for a project lead."
+    others = "One study is held" if held == 1 else f"{held} studies are held"
+    empty = "Studies that may show names in their pixels wait here after their upload."
+    what = f"{others} for the people who uploaded them, or for a project lead." if held else empty
     messages.empty("Nothing for you to clean", f"{what} Read on in the worklist.")
     st.page_link("worklist.py", label="To the worklist", icon=":material/list:")
+if not wanted:
+    clean_again.latest(user)

@@ -29,12 +29,13 @@ def study_pixels(study_id: str) -> Study:
     """A stored study with its pixels; raises `Refused` when it is not in the store, or held."""
     with store.read() as session:
         holds.require_released(session, study_id)
-    return _study_pixels(settings.database_url(), study_id)
+        hashes = studies.pixel_hashes(session, study_id)
+    return _study_pixels(settings.database_url(), study_id, hashes)
 
 
 @st.cache_resource(max_entries=3, ttl=600, show_spinner=False)
-def _study_pixels(store_address: str, study_id: str) -> Study:
-    """Never out of date: the id is a hash of what arrived, and what is masked of it is masked before anybody may read it.
+def _study_pixels(store_address: str, study_id: str, hashes: tuple[str, ...]) -> Study:
+    """Never out of date: the hashes are those of the pixels, also where a study was held again and masked.
 
     Three at most (this one, the last and the one made ahead): unpacking a mammogram costs a tenth of a second, which a rerun
     must not pay, and a large study much memory.

@@ -127,6 +127,70 @@ def test_what_a_stopped_program_left_is_deleted_by_the_next_release(store):
     assert not pixel_path(picture(8).content_hash).exists()
 
 
+def test_many_are_released_at_once_each_with_its_line(store):
+    """Two of three are let go by one person; a study that is not hers lets none go."""
+    mine = [held_study(value, patient=str(value)) for value in (1, 2)]
+    other = held_study(3, by="Bob")
+    with pytest.raises(Refused, match="uploaded"), engine.write() as session:
+        holds.release_seen(session, [mine[0].id, other.id], ANN)
+    with engine.write() as session:
+        assert holds.release_seen(session, [study.id for study in mine], ANN) == 2
+        assert holds.held_ids(session) == {other.id}
+        entries = audit.list_entries(session)
+        assert entries["action"].tolist().count("study released") == 2
+        assert [one.study_id for one in holds.list_releases(session, ANN)] == [mine[1].id, mine[0].id]
+        assert holds.list_releases(session, BOB) == []
+        assert len(holds.list_releases(session, LEAD, limit=1)) == 1
+
+
+def test_a_released_study_is_held_again_and_masked(store):
+    """Its readings stay, its pixels are hidden, then black; what was masked before does not come back either."""
+    study = held_study(7, 8)
+    release(study, ANN, {1: picture(0)})
+    with engine.write() as session:
+        reviews.add_review(session, make.review(study.id, "t", phase="unaided"))
+        holds.hold_again(session, study.id, ANN, "a name in the corner")
+    with engine.read() as session:
+        assert studies.get_study_summary(session, study.id).held == "a name in the corner"
+        assert holds.is_hidden(session, picture(7).content_hash)
+        assert len(reviews.review_history(session, study.id, "Ann")) == 1
+        assert audit.list_entries(session)["action"][0] == "study held again"
+        with pytest.raises(Refused, match="held"):
+            holds.require_released(session, study.id)
+    release(study, LEAD, {0: picture(1)})
+    with engine.write() as session:
+        assert not studies.add_study(session, study)  # the same file again
+        assert not holds.is_hidden(session, picture(1).content_hash)
+    assert not any(pixel_path(picture(value).content_hash).exists() for value in (7, 8))
+
+
+def test_who_may_hold_again_and_what(store):
+    """Leads any study, uploaders their own; neither without a reason, a held one, nor an unknown one."""
+    study, never = held_study(7), make.add_studies(1)[0]
+    with engine.write() as session:
+        for wanted, user, why, said in (
+            (study.id, ANN, "x", "held already"), ("unknown", LEAD, "x", "no longer"), (never, ANN, "x", "Only the person"),
+            (never, LEAD, " ", "in a few words"),
+        ):  # fmt: skip
+            with pytest.raises(Refused, match=said):
+                holds.hold_again(session, wanted, user, why)
+        holds.hold_again(session, never, LEAD, "x")
+        assert holds.held_ids(session) == {study.id, never}
+        assert [hold.images for hold in holds.list_holds(session, LEAD)] == [1, 1]
+
+
+def test_pixels_are_hidden_only_where_all_studies_are_held(store):
+    """A picture that a released study shows too is no secret; one that no study shows is not the store's."""
+    one, _ = held_study(8, patient="p"), held_study(8, patient="q")
+    shown = picture(8).content_hash
+    with engine.read() as session:
+        assert holds.is_hidden(session, shown)
+        assert not holds.is_hidden(session, "0" * 64)
+    release(one, ANN, {})
+    with engine.read() as session:
+        assert not holds.is_hidden(session, shown)
+
+
 def test_confirming_changes_no_pixels(store):
     """Nothing to mask: released, pixels as they were, the outcome in the log."""
     study = held_study(8)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from core.reading import Source
 from core.records import Refused
-from db import engine, holds, studies
+from db import audit, engine, holds, studies
+from db.importing import import_exams
 from db.pixels import pixel_path
 from pages.ui import cleaning
 from pages.ui.frames import frames_of, prefetch_of
 from pages.ui.resources import study_pixels
 from tests.core.dicom_factory import make_dicom
-from tests.pages.test_pages import add_person, button, open_page, said, upload
+from tests.core.reading.samples import picture
+from tests.pages.test_pages import add_person, add_studies, button, open_page, said, upload
 
 
 def ultrasound(value: int = 9, **elements) -> bytes:
@@ -98,3 +101,87 @@ def test_masking_all_images_blackens_each_and_the_same_file_brings_nothing_back(
     assert again == []
     assert at.dataframe[0].value["Result"].iloc[0] == ["Already stored"]
     assert not any(pixel_path(each).exists() for each in old)
+
+
+def held_pictures(count: int) -> list[str]:
+    """Ids of breast ultrasound pictures as Anna uploads them, oldest first; they are held."""
+    files = [Source.of_bytes(f"{n}.png", picture(np.full((40, 60), n, np.uint8), "PNG")) for n in range(count)]
+    exams = list(import_exams(files, "breast-ultrasound", by="Anna"))
+    return [imported.study_ids[0] for exam in exams for imported in exam]
+
+
+def held():
+    """Ids of the studies that are held."""
+    with engine.read() as session:
+        return holds.held_ids(session)
+
+
+def test_a_sheet_releases_what_is_chosen_and_nothing_else(store):
+    """Thirteen pictures: nothing is chosen at first; all of the sheet less one are released, and that one stays with the last."""
+    add_person()
+    ids = held_pictures(13)
+    at = open_page("clean")
+    assert len(at.checkbox) == 12
+    assert not any(box.value for box in at.checkbox)
+    assert button(at, "Nothing to mask").disabled
+    button(at, "Choose all").click().run()
+    at.checkbox[3].uncheck().run()
+    button(at, "Nothing to mask: release 11").click().run()
+    assert not at.exception
+    assert held() == {ids[3], ids[12]}
+    assert [box.value for box in at.checkbox] == [False, False]
+    with engine.read() as session:
+        assert audit.list_entries(session)["action"].tolist().count("study released") == 11
+
+
+def test_a_picture_with_text_is_opened_from_the_sheet(store):
+    """Mask opens the viewer for that study, and the sheet is one click away."""
+    add_person()
+    ids = held_pictures(3)
+    at = open_page("clean")
+    [b for b in at.button if b.label == "Mask"][1].click().run()
+    assert at.query_params["study"] in (ids[1], [ids[1]])
+    assert button(at, "Mask and release").disabled
+    button(at, "All on sheets").click().run()
+    assert len(at.checkbox) == 3
+
+
+def test_a_sheet_shows_nobody_elses_studies(store):
+    """Bob sees none of Anna's; a lead sees them."""
+    add_person("Bob")
+    add_person("Lea", "lead")
+    held_pictures(2)
+    assert not open_page("clean", user="Bob").checkbox
+    assert len(open_page("clean", user="Lea").checkbox) == 2
+
+
+def test_a_release_by_mistake_is_taken_back(store):
+    """Released from the sheet, held again from the same page: its pixels are refused, then masked ones are what is read."""
+    anna = add_person()
+    ids = held_pictures(2)
+    at = open_page("clean")
+    button(at, "Choose all").click().run()
+    button(at, "Nothing to mask: release 2").click().run()
+    assert study_pixels(ids[1]).images[0].pixels.max() == 1
+    assert "Nothing for you to clean" in said(at)
+    at.text_input[0].set_value("a name").run()
+    button(at, "Hold again").click().run()
+    assert not at.exception
+    assert held() == {ids[1]}
+    with pytest.raises(Refused, match="held"):
+        study_pixels(ids[1])
+    cleaning.release(anna, summary(ids[1]), [{**RECTANGLE, "points": [[0, 0], [60, 40]]}], everywhere=False)
+    assert study_pixels(ids[1]).images[0].pixels.max() == 0
+
+
+def test_a_link_to_a_released_study_offers_to_hold_it(store):
+    """Leads may hold what was never held; others are refused in a sentence."""
+    lead = add_person("Lea", "lead")
+    add_person()
+    (one,) = add_studies()
+    for user, expected in (("Anna", set()), (lead.name, {one})):
+        at = open_page("clean", user=user, study=one)
+        at.text_input[0].set_value("a name").run()
+        button(at, "Hold again").click().run()
+        assert held() == expected
+    assert "No such study" in said(open_page("clean", study="f" * 64))

@@ -16,8 +16,10 @@ from starlette.routing import Route
 
 from core import settings
 from core.records import Image, full_range_window
-from db import pixels
+from db import engine, holds, pixels, studies
+from db.users import User
 from pages.ui import identity, pixel_route
+from tests.db import make
 
 
 async def echo(request: Request):
@@ -154,6 +156,23 @@ def test_pixels_come_as_they_are_stored(stored):
     assert (status, headers["content-encoding"]) == (200, "gzip")
     assert headers["cache-control"].startswith("private")
     assert gzip.decompress(body) == raw
+
+
+def test_held_pixels_are_given_for_cleaning_only(store):
+    """While every study that shows them is held, the readers' address is refused, and cannot be turned into the other one."""
+    study = make.study(3)
+    with engine.write() as session:
+        studies.add_study(session, study)
+        holds.add_hold(session, study.id, "Names may be seen.", "Ann")
+    pixel_hash = study.images[0].content_hash
+    address, cleaning = (f"/{pixel_route.pixel_url(pixel_hash, keep=keep)}" for keep in (True, False))
+    assert ask(address, headers=cookie())[0] == 403
+    assert ask(f"{address}&keep=no", headers=cookie())[0] == 403
+    status, headers, _ = ask(cleaning, headers=cookie())
+    assert (status, headers["cache-control"]) == (200, "no-store")
+    with engine.write() as session:
+        holds.release(session, study.id, User("Ann", "reviewer", ""), {})
+    assert ask(address, headers=cookie())[0] == 200
 
 
 def test_pixels_need_a_signed_address_and_a_cookie(stored, monkeypatch):
