@@ -47,7 +47,7 @@ def show(user: User, waiting: list[Hold], singles: list[Hold]) -> None:
 def _header(held: int, sheets: int) -> int:
     """Title and the sheet that is shown, from 1."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.title("Clean")
+        st.title("Clean", width="content")
         st.badge(f"{held:,} held", icon=":material/visibility_lock:", color="violet")
         st.space("stretch")
         if sheets == 1:
@@ -91,7 +91,7 @@ def _tile(hold: Hold) -> None:
     with st.container(border=True, width=_TILE, gap="small"):
         st.image(_picture(hold.study_id), width="stretch", alt=hold.name)
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-            st.checkbox(hold.name, key=_chosen_key(hold.study_id), help=hold.reason)
+            st.checkbox(hold.name, key=_chosen_key(hold.study_id))
             _open_button("Mask", hold.study_id)
 
 
