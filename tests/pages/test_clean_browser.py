@@ -34,6 +34,6 @@ def test_a_sheet_is_released_by_keyboard(visit, server_url):  # noqa: F811
     with engine.read() as session:
         left = holds.held_ids(session)
     assert len(left) == 3
-    page.get_by_role("button", name="Mask").first.click()
+    page.locator("[class*=st-key-clean_open] button").first.click()
     page.wait_for_selector("canvas")
     assert page.url.split("study=")[1] in left
