@@ -256,8 +256,10 @@ def _ensembles(runner: Runner, rows: list[tuple[Plan, list[Trained]]], size: int
     return found
 
 
-def _with_and_without(runner: Runner, rows: list[tuple[Plan, list[Trained]]]) -> dict[str, tuple[Trained, Trained]]:
-    """For every recipe trained without the leaked picture: the ensembles of the same seeds with it and without it."""
+def _with_and_without(
+    runner: Runner, rows: list[tuple[Plan, list[Trained]]]
+) -> dict[str, tuple[list[Trained], list[Trained], Trained, Trained]]:
+    """For every recipe trained without the leaked picture: the same seeds with it and without it, and their ensembles."""
     found = {}
     for plan, runs in rows:
         if not plan.drop_leaks or len(runs) < 2:
@@ -270,7 +272,7 @@ def _with_and_without(runner: Runner, rows: list[tuple[Plan, list[Trained]]]) ->
                 runner.joined(f"leak_{plan.size}_{word}", plan, list(r), ())
                 for word, r in (("with", same), ("without", runs))
             ]
-            found[plan.name] = (pair[0], pair[1])
+            found[plan.name] = (same, runs, pair[0], pair[1])
     return found
 
 
