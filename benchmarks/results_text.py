@@ -36,6 +36,8 @@ HEAD = [
 def ultrasound(rows: Rows, whole: Mapping[int, Mapping[str, Trained]]) -> Section:
     """BreastMNIST and the same pictures at 64 and 128 pixels: single trainings, ensembles, and which validation chose."""
     lines = [
+        "`python -m benchmarks.results --data ../shared/data --work DIR` writes this section and those below.",
+        "",
         "BreastMNIST's 780 pictures in its own splits (train 546, val 78, test 156 with 42 malignant): at 28 px the official "
         "file, at 64 and 128 px the same BUSI pictures (`busi_128_in_breastmnist_order.npz`), made smaller by our own "
         "preprocessing. From random weights. Of several seeds: mean (lowest–highest); of an ensemble: the value and its 95 % "
@@ -69,7 +71,14 @@ def _verdicts(rows: Rows, whole: Mapping[int, Mapping[str, Trained]]) -> list[st
         lines += _verdict(best_on_validation(larger), larger, AIM, "At 64 or 128 px the aim was")
     short = [(p, runs) for p, runs in rows if p.group.startswith("us-") and len(runs) < len(p.seeds)]
     unfinished = [f"{plan.name} ({len(runs)} of {len(plan.seeds)} seeds)" for plan, runs in short]
-    return [*lines, *([f"Not finished for want of time: {', '.join(unfinished)}.", ""] if unfinished else [])]
+    return [
+        *lines,
+        *(
+            [f"Not finished for want of time (the same command goes on from there): {', '.join(unfinished)}.", ""]
+            if unfinished
+            else []
+        ),
+    ]
 
 
 def _verdict(name: str, runs: Mapping[str, Trained], aim: tuple[float, float], what: str) -> list[str]:
