@@ -1,4 +1,4 @@
-"""`python -m db init | demo | ingest | ingest-predictions | import | add-dataset | export | …`: the store from a terminal.
+"""`python -m db init | demo | ingest | ingest-predictions | ingest-explanations | import | …`: the store from a terminal.
 
 It composes core and db.
 """
@@ -65,6 +65,9 @@ def _parser() -> argparse.ArgumentParser:
         "run_dirs", type=Path, nargs="+", metavar="RUN_DIR", help="a folder with run.json and predictions.csv"
     )
     ingest.add_argument("--name", help="model name to show instead of the run's own")
+    text = "Store what `python -m core explain-benchmark` wrote, for a registered model. Repeating it doubles nothing."
+    explained = command("ingest-explanations", _ingest_explanations, text)
+    explained.add_argument("files", type=Path, nargs="+", metavar="FILE", help="JSON written with --out")
     text = "Store predictions made elsewhere as an evaluation run. Repeating it doubles nothing."
     _add_prediction_arguments(command("ingest-predictions", _ingest_predictions, text))
     studies = command("import", _import, "Store studies from files, folders and ZIPs. Repeating it doubles nothing.")
@@ -149,6 +152,21 @@ def _ingest(options: argparse.Namespace) -> int:
             added = runs.add_run(session, run, details)
         facts = {"folder": str(folder), "run": run.id, "model": run.model_version, "stored": added}
         _say(options, facts, f"{folder}: {'stored' if added else 'already stored'} as run {run.id[:12]}.")
+    return 0
+
+
+def _ingest_explanations(options: argparse.Namespace) -> int:
+    from core.explain.honesty.benchmark import read_report
+    from db import heatmap_measures
+
+    for file in options.files:
+        report = read_report(file)
+        parts = [(m, part, facts) for m, each in report["methods"].items() for part, facts in each.items()]
+        with store.write() as session:
+            for method, part, facts in parts:
+                heatmap_measures.put_measure(session, report["model"], method, part, facts, actor="terminal")
+        facts = {"file": str(file), "model": report["model"], "stored": len(parts)}
+        _say(options, facts, f"{file}: {len(parts)} measurements of {len(report['methods'])} method(s) stored.")
     return 0
 
 

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from core import settings
-from core.checkpoint import load_checkpoint, model_record
+from core.checkpoint import Checkpoint, load_checkpoint, model_record
 from core.datasets import Dataset, load_dataset
 from core.datasets.phantom import write_phantoms
 from core.datasets.profile import make_profile, profile_folder
 from core.evaluation import evaluate
+from core.explain.honesty import benchmark
+from core.explain.honesty.material import Material, material_of
 from core.progress import Bar
 from core.reading import read_upload
 from core.runs import read_case_details, read_run
 from core.training import TrainingJob, train
-from db import datasets, models, runs, studies, thumbnails
+from db import datasets, heatmap_measures, models, runs, studies, thumbnails
 from db import engine as store
 
 TASK = "breast-mri"
+EXPLAINED = (
+    "gradcam",
+    "guided-gradcam",
+)  # methods whose maps are measured here; the page measures the others on request
+_EXPLAINED_ON = 16  # images of each part, but for the colours: seconds, not minutes
 
 
 @dataclass(frozen=True)
@@ -88,9 +95,10 @@ def make_demo(plan: DemoPlan) -> dict[str, Any]:
     make_profile(
         dataset,
         profile_folder(dataset.fingerprint, TASK),
-        lambda done, total, text: bar(0.95 + 0.04 * done / total, text),
+        lambda done, total, text: bar(0.95 + 0.01 * done / total, text),
     )
     stored = _store(plan, folder, dataset)
+    _explain(plan, folder, dataset, lambda fraction, text: bar(0.96 + 0.03 * fraction, f"Heatmaps: {text}"))
     bar(1.0, "Demo ready")
     return stored
 
@@ -114,6 +122,31 @@ def _train_and_score(
     checkpoint = train(job, progress=lambda p: report(0.95 * p.fraction, p.text))
     report(0.95, "scoring held-out patients")
     evaluate(checkpoint, dataset, "test", out / "test")
+
+
+def _explain(plan: DemoPlan, folder: Path, dataset: Dataset, report: Callable[[float, str], None]) -> None:
+    """Measure heatmaps of the models, so that the page about them has something to show."""
+    material = material_of(dataset, folder / "phantoms", 200)
+    for model in plan.models:
+        checkpoint = load_checkpoint(_run_folder(folder, model) / "checkpoint.pt")
+        found = [*_measured(checkpoint, material, ("reference",), None, report)]
+        found += _measured(checkpoint, material, ("randomisation", "masks"), _EXPLAINED_ON, report)
+        with store.write() as session:
+            for method, part, facts in found:
+                heatmap_measures.put_measure(session, checkpoint.version, method, part, facts, actor="demo")
+
+
+def _measured(
+    checkpoint: Checkpoint,
+    material: Material,
+    parts: tuple[str, ...],
+    limit: int | None,
+    report: Callable[[float, str], None],
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    job = benchmark.Job(
+        checkpoint, material, limit=limit, report=lambda done, total, text: report(done / max(total, 1), text)
+    )
+    return benchmark.measure(job, [(method, part) for method in EXPLAINED for part in parts])
 
 
 def _store(plan: DemoPlan, folder: Path, dataset: Dataset) -> dict[str, Any]:

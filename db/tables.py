@@ -330,6 +330,19 @@ class DatasetRow(Base):
     created_at: Mapped[str] = mapped_column(default=utc_now)
 
 
+class HeatmapMeasureRow(Base):
+    """What was measured of one method on one model: one row for each part (randomisation, masks …)."""
+
+    __tablename__ = "heatmap_measures"
+
+    model_version: Mapped[str] = mapped_column(ForeignKey("models.version"), primary_key=True)
+    method: Mapped[str] = mapped_column(primary_key=True)
+    part: Mapped[str] = mapped_column(primary_key=True)
+    facts: Mapped[dict[str, Any]]
+    measured_by: Mapped[str]
+    measured_at: Mapped[str] = mapped_column(default=utc_now)
+
+
 class UserRow(Base):
     """Someone who signs in. `key` is the name without case."""
 

@@ -105,6 +105,22 @@ def test_a_map_of_the_model_passes_the_randomisation_and_a_picture_of_the_input_
     assert "not yet checked" in randomised({})
 
 
+def test_a_signed_map_that_is_strong_where_the_picture_is_bright_is_called_so():
+    """Brightness times a sign drawn from the weights: the values have nothing in common, their sizes everything."""
+
+    class Product(Maker):
+        def values(self, image, target, other=None):
+            seed = 0 if other is None else int(abs(float(other.state["fc.weight"][0, 1])) * 1e6)
+            signs = np.random.default_rng(seed).choice([-1, 1], (64, 64))
+            return (brightness_map(image) * signs).astype(np.float32)
+
+    images = [(spot_case(8, 8, seed=i).image, "malignant") for i in range(6)]
+    found = benchmark.plain(randomisation(Product(bright_spot_checkpoint(), "integrated-gradients"), images, 2))
+    assert found["passes"] is True
+    assert found["magnitudes"]["value"] == pytest.approx(1)
+    assert "much the same without training" in sentence({"randomisation": found})
+
+
 def test_maps_without_anything_are_undecided_and_not_offered():
     """Six black pictures: Grad-CAM is zero everywhere, so nothing can be compared."""
     black = [(grey(np.zeros((64, 64), np.uint8)), "malignant")] * 6

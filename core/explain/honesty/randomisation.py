@@ -9,6 +9,7 @@ import numpy as np
 from scipy.stats import binom, rankdata
 
 from core.explain.honesty.maker import Maker, untrained
+from core.explain.registry import get_method
 from core.records import Estimate, Image
 from core.statistics.estimates import undefined
 
@@ -49,16 +50,25 @@ def randomisation(maker: Maker, images: Sequence[tuple[Image, str]], seeds: int)
     """How alike the model's maps of (image, class) and those of re-initialised models are: |rank correlation|.
 
     Its size counts, not its sign: a map turned inside out is the same picture. Median over `seeds` models of each image,
-    then over images. `passes` is True below `ALIKE`, None where every map is the same everywhere.
+    then over images. `passes` is True below `ALIKE`, None where every map is the same everywhere. Of signed maps `magnitudes`
+    says the same of |values|: where a method that multiplies with the picture is strong can be the picture's doing alone.
     """
     own = [maker.values(image, target) for image, target in images]
     found: list[list[float]] = [[] for _ in images]
+    sizes: list[list[float]] = [[] for _ in images]
     for seed in range(seeds):
         other = untrained(maker.checkpoint, seed)
         for i, (image, target) in enumerate(images):
-            alike = rank_correlation(own[i], maker.values(image, target, other))
+            theirs = maker.values(image, target, other)
+            alike = rank_correlation(own[i], theirs)
             if alike is not None and np.ptp(own[i]) > 0:
                 found[i].append(abs(alike))
-    alike = median_estimate([float(np.median(each)) for each in found if each], "every map is the same everywhere")
+                sizes[i].append(abs(rank_correlation(np.abs(own[i]), np.abs(theirs)) or 0.0))
+    alike, large = (_over_images(each) for each in (found, sizes))
     passes = None if alike.value is None else alike.value < ALIKE
-    return {"correlation": alike, "seeds": seeds, "passes": passes}
+    facts = {"correlation": alike, "seeds": seeds, "passes": passes}
+    return {**facts, "magnitudes": large} if get_method(maker.method).signed else facts
+
+
+def _over_images(found: Sequence[Sequence[float]]) -> Estimate:
+    return median_estimate([float(np.median(each)) for each in found if each], "every map is the same everywhere")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.explain.honesty.masks import CONTROLS, better
+from core.explain.honesty.randomisation import ALIKE
 from core.explain.honesty.reference import full_colour
 
 Facts = Mapping[str, Any]
@@ -40,7 +41,7 @@ def figure(estimate: Facts, percent: bool = False) -> str:
         return f"undefined: {estimate.get('reason') or 'no cases'}"
 
     def text(value: float) -> str:
-        return f"{value:.0%}" if percent else f"{value:.2f}"
+        return (f"{value:.0%}" if percent else f"{value:.2f}").replace("-", "−")
 
     value, low, high, n = (estimate[name] for name in ("value", "low", "high", "n"))
     if low is None or high is None:
@@ -81,9 +82,26 @@ def sentence(parts: Mapping[str, Facts]) -> str:
         return "Not yet measured."
     if why := not_offered(parts):
         return f"Not offered to reviewers: {why.rstrip('.')}."
-    said = [f"{randomised(parts).capitalize()}.", pointing(parts.get("masks")), curve(parts.get("faithfulness"))]
+    said = [
+        f"{_upper(randomised(parts))}.",
+        _strength(parts),
+        pointing(parts.get("masks")),
+        curve(parts.get("faithfulness")),
+    ]
     said.append(pointing(parts.get("reviewers"), "reviewers' regions"))
     return " ".join(s for s in said if s)
+
+
+def _strength(parts: Mapping[str, Facts]) -> str:
+    """Of signed maps: whether where they are strong is the picture's doing."""
+    found = parts.get("randomisation", {}).get("magnitudes") or {}
+    if (found.get("value") or 0.0) < ALIKE:
+        return ""
+    return f"But where its values are large, for or against, is much the same without training: rank correlation {figure(found)}."
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def colours(parts: Mapping[str, Facts]) -> str:
