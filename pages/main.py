@@ -32,6 +32,7 @@ def navigation(user: User) -> st.navigation:
         st.Page(HERE / "comparison.py", title="Comparison", icon=":material/compare_arrows:"),
         st.Page(HERE / "features.py", title="Features", icon=":material/texture:"),
         st.Page(HERE / "models.py", title="Models", icon=":material/deployed_code:"),
+        st.Page(HERE / "explanations.py", title="Explanations", icon=":material/fact_check:", visibility=for_leads),
         st.Page(HERE / "datasets.py", title="Datasets", icon=":material/dataset:", visibility=for_leads),
     ]
     leave = [st.Page(HERE / "sign_out.py", title="Sign out", icon=":material/logout:")]

@@ -1,10 +1,11 @@
-"""Slow work that survives clicks: one thread for all sessions, progress on the page, the result kept until it is fetched."""
+"""Slow work that survives clicks: one thread of each kind for all sessions, progress on the page, results kept until fetched."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Event
 from typing import Any
 
 import streamlit as st
@@ -12,12 +13,16 @@ import streamlit as st
 
 @dataclass
 class Job:
-    """Work in progress: `done` of `total`, `text` says what is being done, `future` gives the result or raises."""
+    """Work in progress: `done` of `total`, `text` says what is being done, `future` gives the result or raises.
+
+    `stop` is set when somebody no longer wants the result; work that can stop looks at it.
+    """
 
     future: Future[Any] | None = None
     done: int = 0
     total: int = 1
     text: str = "Waiting for other work"
+    stop: Event = field(default_factory=Event)
 
     def report(self, done: int, total: int, text: str) -> None:
         """The progress callback that `core.datasets` asks for."""
@@ -25,9 +30,9 @@ class Job:
 
 
 @st.cache_resource(show_spinner=False)
-def _thread() -> ThreadPoolExecutor:
-    # One: looking at a dataset must leave the processor to reviewers.
-    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="dataset")
+def _thread(kind: str) -> ThreadPoolExecutor:
+    # One: such work must leave the processor to reviewers.
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix=kind)
 
 
 @st.cache_resource(show_spinner=False)
@@ -35,12 +40,15 @@ def _jobs() -> dict[tuple[str, ...], Job]:
     return {}
 
 
-def start(key: tuple[str, ...], work: Callable[[Job], Any]) -> Job:
-    """The job of that key, begun at the first call; later calls, from any session, get the same one until it is fetched."""
+def start(key: tuple[str, ...], work: Callable[[Job], Any], kind: str = "dataset") -> Job:
+    """The job of that key, begun at the first call; later calls, from any session, get the same one until it is fetched.
+
+    Jobs of one `kind` wait for each other.
+    """
     job = _jobs().get(key)
     if job is None:
         job = _jobs()[key] = Job()
-        job.future = _thread().submit(work, job)
+        job.future = _thread(kind).submit(work, job)
     return job
 
 
@@ -49,14 +57,17 @@ def running(key: tuple[str, ...]) -> bool:
     return key in _jobs()
 
 
-def fetch(key: tuple[str, ...]) -> Any | None:
-    """The result of a finished job, which is then forgotten; None while the page shows its progress. Raises what it raised."""
+def fetch(key: tuple[str, ...], *, stoppable: bool = False) -> Any | None:
+    """The result of a finished job, which is then forgotten; None while the page shows its progress. Raises what it raised.
+
+    `stoppable` shows a button that asks the job to stop.
+    """
     job = _jobs()[key]
     assert job.future is not None
     try:
         result = job.future.result(timeout=0.3)
     except TimeoutError:
-        _progress(job)
+        _progress(job, stoppable)
         return None
     except Exception:
         _jobs().pop(key, None)
@@ -66,7 +77,12 @@ def fetch(key: tuple[str, ...]) -> Any | None:
 
 
 @st.fragment(run_every=0.5)
-def _progress(job: Job) -> None:
+def _progress(job: Job, stoppable: bool) -> None:
     if job.future and job.future.done():
         st.rerun()
-    st.progress(min(job.done / job.total, 1.0), text=f"{job.text}: {job.done:,} of {job.total:,}")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.progress(min(job.done / job.total, 1.0), text=f"{job.text}: {job.done:,} of {job.total:,}")
+        if stoppable:
+            asked = job.stop.is_set()
+            label = "Stopping …" if asked else "Stop"
+            st.button(label, icon=":material/stop_circle:", key="job_stop", disabled=asked, on_click=job.stop.set)

@@ -1,0 +1,123 @@
+"""Explanations: what each method's heatmaps are worth on each model, beside controls that know nothing of the model."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from core.explain import METHODS
+from core.explain.honesty.table import COLUMNS, NOT_YET, control_rows, long_rows, method_rows
+from core.explain.honesty.words import pointing
+from core.records import Model
+from core.tasks import TASKS
+from db.datasets import DatasetEntry
+from db.users import User
+from pages.ui import explanation_data as data
+from pages.ui import identity, jobs, messages
+from pages.ui.charts import csv
+from pages.ui.explanation_data import Measures
+
+QUICK = [name for name, method in METHODS.items() if not method.slow]
+AGAINST = {"masks": "Lesion masks", "reviewers": "Reviewers' regions"}
+
+
+def choose_model(known: list[Model]) -> Model:
+    versions = [m.version for m in known]
+    wanted = st.query_params.get("model", "")
+    place = versions.index(wanted) if wanted in versions else 0
+    named = {m.version: f"{m.name} · {TASKS[m.task].title} · {m.architecture} · {m.version[:8]}" for m in known}
+    chosen = st.selectbox("Model", versions, index=place, format_func=named.get)
+    st.query_params["model"] = chosen
+    return known[versions.index(chosen)]
+
+
+def controls(user: User, model: Model, measures: Measures) -> None:
+    """Choose what to measure on, and begin; or the progress of what runs."""
+    key = data.key_of(model.version)
+    if jobs.running(key):
+        with messages.shown():  # what was refused is said, and can be tried again below
+            if said := jobs.fetch(key, stoppable=True):
+                st.toast(said)
+                st.rerun()
+        if jobs.running(key):
+            return
+    there = data.datasets_of(user, model.task)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        entry: DatasetEntry | None = None
+        if there:
+            names = {e.name: e for e in there}
+            entry = names[st.selectbox("Measured on", list(names), key=f"ex_data:{model.version}", width=280)]
+        methods = st.multiselect(
+            "Methods", list(METHODS), default=QUICK, format_func=lambda name: METHODS[name].title,
+            key=f"ex_methods:{model.version}", help="Occlusion, LIME and others that cover parts take minutes each.",
+        )  # fmt: skip
+        open_parts = data.missing(measures, methods, entry, len(data.marked(user, model.task)))
+        st.button(
+            f"Measure what is missing ({len(open_parts)})", type="primary", icon=":material/play_arrow:",
+            disabled=not open_parts, on_click=messages.guarded(data.begin), args=(user, model, entry, methods),
+        )  # fmt: skip
+    if not there:
+        st.caption(
+            f"No dataset of {TASKS[model.task].title.lower()} is registered: a lead can register one on the **Datasets** page. "
+            "Maps are measured on its validation pictures, and on lesion masks beside its test pictures."
+        )
+
+
+def overview(measures: Measures, against: str) -> None:
+    """Method by method, in a table and in words."""
+    rows = pd.DataFrame(method_rows(measures, against))
+    rows = rows[[row in measures for row in METHODS]]
+    st.dataframe(
+        rows.drop(columns="In words"), hide_index=True, height=38 + 35 * len(rows), alt="Methods and what was measured of them",
+        column_config={
+            "Method": st.column_config.TextColumn(pinned=True), "ms per map": st.column_config.NumberColumn(format="%.1f"),
+        },
+    )  # fmt: skip
+    open_methods = [method.title for name, method in METHODS.items() if name not in measures]
+    if open_methods:
+        st.caption(f"{NOT_YET.capitalize()}: {', '.join(open_methods)}.")
+    st.markdown("\n".join(f"- **{row['Method']}**: {row['In words']}" for _, row in rows.iterrows()))
+
+
+def details(measures: Measures, against: str) -> None:
+    """One method beside its controls, with the paired differences."""
+    there = [name for name in METHODS if "own" in measures.get(name, {}).get(against, {})]
+    if not there:
+        return
+    st.subheader("Beside the controls")
+    name = st.selectbox("Method", there, format_func=lambda n: METHODS[n].title, key=f"ex_method:{against}")
+    facts = measures[name][against]
+    st.markdown(pointing(facts, AGAINST[against].lower()))
+    st.dataframe(pd.DataFrame(control_rows(facts)), hide_index=True, alt="The method and its controls")
+    tuned = f"chosen for each on {facts['tuned']} validation masks" if facts["tuned"] else "fixed beforehand"
+    st.caption(
+        f"IoU at {facts['own']['threshold']:.0%} of the map's maximum, {tuned}. {facts['empty']} of {facts['n']} maps are empty "
+        f"and count as misses. Measured on {facts['dataset']}, {facts['measured_at'][:16].replace('T', ' ')} UTC."
+    )
+
+
+user = identity.current_user()
+st.title("Explanations")
+identity.require_lead(user)
+known = data.registered(user)
+if not known:
+    messages.empty("No models yet", "Register one on the **Models** page; then its heatmaps can be measured here.")
+else:
+    model = choose_model(known)
+    found = data.measures_of(model.version)
+    controls(user, model, found)
+    if not found:
+        messages.empty(
+            "Not yet measured", "Choose methods above and measure them; reviewers see what comes of it beside each map."
+        )
+    else:
+        against = st.segmented_control(
+            "Against", list(AGAINST), default="masks", required=True, format_func=AGAINST.get, label_visibility="collapsed",
+        )  # fmt: skip
+        overview(found, against)
+        details(found, against)
+        csv(
+            lambda: pd.DataFrame(long_rows(found), columns=list(COLUMNS)),
+            "explanations",
+            f"explanations-{model.version[:12]}",
+        )
