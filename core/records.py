@@ -30,7 +30,8 @@ class Image:
 
     Where the picture stands: `frame` in its file; `series` counts the acquisitions of the study from 0; within one, `phase`
     counts repeated passes over the same places (dynamic MR) and `slice` the places along the slice normal, both from 0, or
-    None where the file does not say. `frame_time_ms` is how long a film shows it.
+    None where the file does not say. `frame_time_ms` is how long a film shows it. `orientation` has the patient's directions
+    (letters A P R L H F) to which a row leads, rightwards, and a column, downwards.
     """
 
     pixels: np.ndarray
@@ -46,6 +47,7 @@ class Image:
     phase: int | None = None
     slice: int | None = None
     frame_time_ms: float | None = None
+    orientation: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
         p = self.pixels

@@ -50,6 +50,7 @@ class ImageSummary:
     phase: int | None = None
     slice: int | None = None
     frame_time_ms: float | None = None
+    orientation: tuple[str, str] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -213,6 +214,7 @@ def load_image(summary: ImageSummary) -> Image:
         phase=summary.phase,
         slice=summary.slice,
         frame_time_ms=summary.frame_time_ms,
+        orientation=summary.orientation,
     )
 
 
@@ -353,6 +355,7 @@ def _image_row(study_id: str, position: int, image: Image, pixel_hash: str) -> I
         phase=image.phase,
         slice=image.slice,
         frame_time_ms=image.frame_time_ms,
+        orientation=None if image.orientation is None else list(image.orientation),
     )
 
 
@@ -364,6 +367,7 @@ def _image_summary(row: ImageRow) -> ImageSummary:
         None if row.spacing_mm is None else (row.spacing_mm[0], row.spacing_mm[1]),
         row.slope, row.intercept, tuple(_unpacked(window) for window in row.windows),
         row.series, row.phase, row.slice, row.frame_time_ms,
+        None if row.orientation is None else (row.orientation[0], row.orientation[1]),
     )  # fmt: skip
 
 

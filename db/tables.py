@@ -75,6 +75,7 @@ class ImageRow(Base):
     phase: Mapped[int | None]
     slice: Mapped[int | None]
     frame_time_ms: Mapped[float | None]
+    orientation: Mapped[list[Any] | None]
 
 
 class HoldRow(Base):

@@ -15,6 +15,8 @@ from core.records import Laterality
 _CODE = re.compile(r"[A-Z0-9_ /-]{1,16}")
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and its multi-frame kin: screens, scans, photographs
+_AXES = ("LR", "PA", "HF")  # letters of PS3.3 C.7.6.1.1.1: towards larger and smaller x, y and z of the patient
+_DIRECTION = re.compile("[APRLHF]{1,3}")
 _GROUPS = ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
 
 # View codes of mammography (PS3.16 CID 4014, SRT and SNOMED CT) -> View Position values.
@@ -31,7 +33,7 @@ FACT_KEYWORDS = (
     "Modality", "Manufacturer", "BodyPartExamined", "ViewPosition", "ViewCodeSequence", "ImageLaterality", "Laterality",
     "PresentationIntentType", "FrameTime", "FrameTimeVector", "CineRate", "RecommendedDisplayFrameRate",
     "LossyImageCompression", "PatientAge", "PatientSex", "BurnedInAnnotation", "RecognizableVisualFeatures",
-    *_SPACINGS, *_GROUPS,
+    "PatientOrientation", "ImageOrientationPatient", *_SPACINGS, *_GROUPS,
 )  # fmt: skip
 
 
@@ -106,6 +108,31 @@ def frame_time_ms(dataset: Dataset, frame: int = 0) -> float | None:
     rates = [number(dataset, keyword, 0.0) for keyword in ("CineRate", "RecommendedDisplayFrameRate")]
     steps += [1000 / rate for rate in rates if rate > 0]
     return next((step for step in steps if 0 < step < 60_000), None)
+
+
+def orientation(dataset: Dataset, frame: int = 0) -> tuple[str, str] | None:
+    """Patient directions to which a row and a column lead: the file's letters, else the nearest axes of the image plane.
+
+    A mammogram's Field of View Horizontal Flip is not asked: it says how the pixels lay on the detector, not on the patient.
+    """
+    owner = group(dataset, "PlaneOrientationSequence", frame)
+    try:
+        letters = [str(value).strip().upper() for value in dataset.get("PatientOrientation") or ()]
+        if len(letters) == 2 and all(_DIRECTION.fullmatch(direction) for direction in letters):
+            return letters[0], letters[1]
+        cosines = [float(value) for value in owner.get("ImageOrientationPatient") or ()]
+    except Exception:  # a damaged element
+        return None
+    if len(cosines) != 6 or not all(math.isfinite(value) for value in cosines):
+        return None
+    row, column = _nearest_axis(cosines[:3]), _nearest_axis(cosines[3:])
+    return (row, column) if row and column else None
+
+
+def _nearest_axis(cosines: list[float]) -> str:
+    """The letter of the patient's axis that lies within 45° of a direction; empty where none does."""
+    axis = max(range(3), key=lambda index: abs(cosines[index]))
+    return _AXES[axis][cosines[axis] < 0] if abs(cosines[axis]) > math.sqrt(0.5) else ""
 
 
 def view(dataset: Dataset) -> str:

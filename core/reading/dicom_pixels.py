@@ -15,7 +15,7 @@ from pydicom.pixels.processing import apply_color_lut
 
 from core.reading import limits, pydicom_plugin
 from core.reading.codestream import check_frame
-from core.reading.dicom_facts import first, frame_time_ms, laterality, spacing_mm, view
+from core.reading.dicom_facts import first, frame_time_ms, laterality, orientation, spacing_mm, view
 from core.reading.dicom_grey import GREY_KEYWORDS, grey_scale, padding_mask
 from core.reading.grey import grey_image, shown_alike
 from core.records import Image, StudyRejected
@@ -213,6 +213,7 @@ def _image(dataset: Dataset, layout: _Layout, frame: np.ndarray, index: int, spa
         view=view(dataset),
         frame=index,
         spacing_mm=spacing_mm(dataset, index),
+        orientation=orientation(dataset, index),
         frame_time_ms=frame_time_ms(dataset, index) if layout.frames > 1 else None,
     )
 

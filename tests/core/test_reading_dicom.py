@@ -322,6 +322,26 @@ def test_functional_groups_speak_for_each_frame() -> None:
     assert [image.spacing_mm for image in study.images] == [(0.5, 0.25)] * 2
 
 
+@pytest.mark.parametrize(
+    ("elements", "expected"),
+    [
+        ({"PatientOrientation": ["P", "FL"]}, ("P", "FL")),
+        ({"PatientOrientation": ["A", "F"], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0]}, ("A", "F")),
+        ({"ImageOrientationPatient": [1, 0, 0, 0, 1, 0]}, ("L", "P")),  # axial: patient's left is on the right
+        ({"ImageOrientationPatient": [0, -1, 0, 0, 0, -1]}, ("A", "F")),  # sagittal, turned
+        ({"ImageOrientationPatient": [0.9, 0.3, 0.3, 0, 0.6, -0.8]}, ("L", "F")),  # oblique: the nearest axes
+        ({"PatientOrientation": ["A", "DOE^JANE"]}, None),
+        ({"PatientOrientation": ["P"]}, None),
+        ({"ImageOrientationPatient": [0, 0, 0, 0, 0, 0]}, None),
+        ({"FieldOfViewHorizontalFlip": "YES"}, None),
+        ({}, None),
+    ],
+)
+def test_orientation_is_told_by_letters_or_axes(elements: dict[str, object], expected: tuple[str, str] | None) -> None:
+    """Where rows and columns lead: the file's own letters first, and nothing that is no such letter."""
+    assert image_of(make_dicom(RAMP, **elements)).orientation == expected
+
+
 def test_palette_becomes_rgb() -> None:
     """Palette indices take the table's colours; indices beyond it take its last one."""
     elements: dict[str, object] = {"PhotometricInterpretation": "PALETTE COLOR"}

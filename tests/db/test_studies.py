@@ -17,7 +17,14 @@ def full_study() -> Study:
     table = Window(7.5, 8.0, "TABLE", "NORMAL", np.arange(0, 65536, 8192, dtype="<u2").tobytes())
     choices = (table, Window(4, 8, "SIGMOID", "SOFT"))
     placed = dataclasses.replace(
-        make.grey(2), window=table, windows=choices, series=1, phase=2, slice=3, frame_time_ms=33.5
+        make.grey(2),
+        window=table,
+        windows=choices,
+        series=1,
+        phase=2,
+        slice=3,
+        frame_time_ms=33.5,
+        orientation=("P", "F"),
     )
     images = (make.grey(1), placed, make.colour())
     return Study(
