@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from core import reading
 from db import engine
-from pages.ui import identity, pixel_route
+from pages.ui import derived, identity, pixel_route
 
 # Imported before the first visitor comes, so that no page waits for them (torch alone takes a second or two).
 WARM = (
@@ -46,6 +46,11 @@ app = st.App(
     Path(__file__).parent / "pages" / "main.py",
     lifespan=lifespan,
     # The worklist is the front page; its name leads there too.
-    routes=[*identity.routes(), pixel_route.route(), Route("/worklist", lambda _: RedirectResponse("/"))],
+    routes=[
+        *identity.routes(),
+        pixel_route.route(),
+        derived.route(),
+        Route("/worklist", lambda _: RedirectResponse("/")),
+    ],
     middleware=[Middleware(identity.SignInGuard)],
 )

@@ -11,7 +11,7 @@ from db import engine as store
 from db.adjudication import QueueQuery
 from db.studies import StudySummary
 from pages.ui import decision_form, identity, messages
-from pages.ui.frames import frames_of, prefetch_of
+from pages.ui.frames import pictures_of, prefetch_of
 from pages.ui.viewer import study_viewer
 
 DAILY = 0
@@ -46,7 +46,7 @@ def picture(study: StudySummary, query: QueueQuery, after: str | None) -> None:
         readings = adjudication.anonymous_readings(session, study.id, query.reader_study)
     regions = [region for marks in readings["regions"] for region in marks or ()]
     study_viewer(
-        frames_of(study),
+        **pictures_of(study),
         view_key=f"adjudication:{study.id}",
         regions=regions,
         prefetch=prefetch_of(after),

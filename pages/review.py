@@ -20,7 +20,7 @@ from pages.ui import (
     study_panel,
 )  # fmt: skip
 from pages.ui.case import Case, attend, keep_seconds, open_case
-from pages.ui.frames import frames_of, prefetch_of
+from pages.ui.frames import pictures_of, prefetch_of
 from pages.ui.heatmap_row import Shown
 from pages.ui.viewer import own_scale, received_attention, received_regions, study_viewer, viewer_heatmap
 
@@ -74,7 +74,7 @@ def viewer(case: Case, shown: Shown | None, after: str | None) -> None:
             messages.guarded(attend)(case, received[1], received[2])
 
     study_viewer(
-        frames_of(case.study), view_key=case.view_key, heatmap=heatmap, heatmap_on=True, regions=case.regions,
+        **pictures_of(case.study), view_key=case.view_key, heatmap=heatmap, heatmap_on=True, regions=case.regions,
         prefetch=prefetch_of(after), on_regions_change=keep_regions, on_attention_change=keep_clock,
     )  # fmt: skip
     if notices := case.study.metadata.get("notices"):  # raw values, overlays that are not drawn, lossy compression

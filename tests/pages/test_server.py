@@ -18,7 +18,7 @@ from core import settings
 from core.records import Image, full_range_window
 from db import engine, holds, pixels, studies
 from db.users import User
-from pages.ui import identity, pixel_route
+from pages.ui import derived, identity, pixel_route
 from tests.db import make
 
 
@@ -28,7 +28,7 @@ async def echo(request: Request):
 
 
 APP = Starlette(
-    routes=[*identity.routes(), pixel_route.route(), Route("/{path:path}", echo)],
+    routes=[*identity.routes(), pixel_route.route(), derived.route(), Route("/{path:path}", echo)],
     middleware=[Middleware(identity.SignInGuard)],
 )
 

@@ -35,6 +35,9 @@ _SCRIPTS = (
     "hud.js",
     "stage.js",
     "input.js",
+    "stacks.js",
+    "hanging.js",
+    "looking.js",
     "controls.js",
     "page_keys.js",
     "attention.js",
@@ -59,6 +62,8 @@ class Frame:
     `slope` and `intercept` turn those into the modality's unit for display. `spacing_mm` is (row, column).
     `windows` are those that the file offers, to choose from; the first is the frame's own. `time_ms` is how long a film
     shows the frame. `marks` are texts for the left and right edge ("R", "L"), empty unless the image's orientation is known.
+    `series`, `phase` and `slice` are those of `Image`. `chest_wall` says at which edge of a mammogram it lies; where it is
+    empty, the browser looks where the tissue lies.
     """
 
     url: str
@@ -78,6 +83,10 @@ class Frame:
     marks: tuple[str, str] = ("", "")
     windows: tuple[Window, ...] = ()
     time_ms: float | None = None
+    series: int = 0
+    phase: int | None = None
+    slice: int | None = None
+    chest_wall: Literal["left", "right", ""] = ""
 
     @classmethod
     def of(cls, image: Image, url: str, label: str = "") -> Frame:
@@ -187,6 +196,8 @@ def study_viewer(
     heatmap_on: bool = False,
     regions: Sequence[Mapping[str, Any]] = (),
     prefetch: Sequence[str] = (),
+    hanging: Sequence[Sequence[int]] = (),
+    dynamic: Sequence[Mapping[str, Any]] = (),
     height: int | None = None,
     cleaning: bool = False,
     key: str = "viewer",
@@ -202,7 +213,11 @@ def study_viewer(
     `regions` come from the page's own store: {"kind": "rect" | "point", "image", "points": [[x, y], …]}; in a callback,
     `received_regions` says what the reviewer marked. `prefetch` are pixel addresses the reviewer will want next;
     `height` is the stage's in CSS pixels (default: what the window leaves). `cleaning` is for masking: the rectangle is in hand
-    when a case opens, and nothing lies over the picture that could hide a name in its corners. `on_attention_change` is
+    when a case opens, and nothing lies over the picture that could hide a name in its corners. `hanging` puts pictures side
+    by side: for each of four places (above left and right, below left and right) the frames of that view, the first of which
+    is hung, in equal scale and with the chest walls in the middle; such a picture may be flipped for display, never in what
+    the viewer sends. `dynamic` names the `series` that were taken several times over and the `url` of their derived pictures,
+    to which the viewer adds `&kind=subtraction|projection&phase=k&slice=s`. `on_attention_change` is
     called when the window is hidden or shown and when nobody moves or somebody does again: `received_attention` says which.
     """
     if not frames:
@@ -218,6 +233,8 @@ def study_viewer(
         "regions": list(regions),
         "acknowledged": _last_message(key).get("serial", 0),
         "prefetch": list(prefetch),
+        "hanging": [list(place) for place in hanging],
+        "dynamic": list(dynamic),
         "height": height,
         "cleaning": cleaning,
         "wants_point": on_point_change is not None,

@@ -13,6 +13,10 @@ class Controls {
       heat: () => viewer.toggleHeat(),
       own: () => viewer.change({ own: !viewer.state.own }),
       play: () => viewer.togglePlay(),
+      overview: () => viewer.toggleOverview(),
+      link: () => viewer.toggleLink(),
+      subtraction: () => viewer.toggleDerived("subtraction"),
+      projection: () => viewer.toggleDerived("projection"),
       help: () => this.toggleHelp(),
     };
     for (const button of this.all("[data-tool]")) button.onclick = () => viewer.pick(button.dataset.tool);
@@ -22,7 +26,8 @@ class Controls {
   }
 
   set(name, value) {
-    if (name === "frame") this.viewer.step(Number(value) - this.viewer.state.frame);
+    if (name === "frame") this.viewer.toPosition(Number(value));
+    else if (name === "phase") this.viewer.toPhase(Number(value));
     else if (name === "choice") this.viewer.chooseWindow(Number(value));
     else this.viewer.prefer({ [name]: name === "colours" ? value : Number(value) });
   }
@@ -56,12 +61,35 @@ class Controls {
     this.syncChoice();
     this.syncHeat();
     this.syncCine();
+    this.syncHanging();
+    this.syncPhases();
+  }
+
+  syncHanging() {
+    const { hanging, overview, state } = this.viewer;
+    this.one(".hanging").hidden = !hanging.length;
+    this.press("overview", overview);
+    this.press("link", state.linked);
+  }
+
+  syncPhases() {
+    const { frames, state } = this.viewer;
+    const count = frames.length ? phaseCount(frames, frames[state.frame]) : 0;
+    this.one(".phases").hidden = count < 2;
+    for (const kind of Object.keys(DERIVED)) this.press(kind, state.derived === kind);
+    const select = this.one("[data-set=phase]");
+    if (select.options.length !== count) {
+      select.replaceChildren(...Array.from({ length: count }, (_, phase) => new Option(`phase ${phase + 1} of ${count}`, phase)));
+    }
+    if (select.options[0]) select.options[0].disabled = Boolean(state.derived);
+    if (count) select.value = frames[state.frame].phase;
   }
 
   /** The windows that this frame's file offers, by name or number; nothing to choose from is no control. */
   syncChoice() {
-    const { frames, state } = this.viewer;
-    const windows = frames[state.frame]?.windows ?? [];
+    const { viewer } = this;
+    const frame = viewer.picture?.frame;
+    const windows = frame?.windows ?? [];
     const select = this.one("[data-set=choice]");
     select.hidden = windows.length < 2;
     const told = windows.map((window, place) => window.name || `Window ${place + 1}`);
@@ -71,7 +99,7 @@ class Controls {
     if ([...select.options].map((option) => option.text).join() !== names.join()) {
       select.replaceChildren(...names.map((name, place) => new Option(name, place)));
     }
-    select.value = Math.min(state.choice, windows.length - 1);
+    if (windows.length) select.value = Math.min(viewer.look(frame).choice, windows.length - 1);
   }
 
   syncHeat() {
@@ -90,12 +118,18 @@ class Controls {
   }
 
   syncCine() {
-    const { frames, state, playing } = this.viewer;
+    const { viewer } = this;
+    const { frames, state, playing, overview } = viewer;
     const slider = this.one("[data-set=frame]");
     this.one(".cine").hidden = frames.length < 2;
-    slider.max = frames.length - 1;
-    slider.value = state.frame;
-    this.one("output").textContent = `${state.frame + 1} / ${frames.length}`;
+    const stack = frames.length ? walk(frames, state.frame) : [];
+    slider.max = stack.length - 1;
+    slider.value = stack.indexOf(state.frame);
+    slider.disabled = state.derived === "projection";
+    this.one("[data-do=play]").disabled = overview || slider.disabled;
+    const hung = viewer.hung().filter((index) => index !== undefined).length;
+    const place = slider.disabled ? `all ${stack.length}` : `${stack.indexOf(state.frame) + 1} / ${stack.length}`;
+    this.one("output").textContent = overview ? `${hung} of ${frames.length} images` : place;
     this.one("[data-do=play]").classList.toggle("playing", Boolean(playing));
     this.one("[data-do=play]").setAttribute("aria-label", playing ? "Pause" : "Play");
   }

@@ -1,5 +1,7 @@
 // Everything written over the picture.
 
+const PLACES = ["R CC", "L CC", "R MLO", "L MLO"];
+const FLIPPED = "flipped for display";
 const RULER_MM = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200];
 
 /** The longest round length that takes at most a quarter of the stage, and its width on the screen. */
@@ -9,12 +11,22 @@ function rulerLength(mmPerPixel, zoom, stageWidth) {
   return mm ? { mm, width: mm * pixelsPerMm } : null;
 }
 
+/** Where a frame stands: slice and phase of a dynamic series, else its number among all. */
+function position(viewer, frame) {
+  const phases = phaseCount(viewer.frames, frame);
+  if (phases < 2) return `${frame.index + 1}/${viewer.frames.length}`;
+  const phase = `phase ${frame.phase + 1}/${phases}`;
+  if (frame.derived === "projection") return phase;
+  const stack = walk(viewer.frames, frame.index);
+  return `${phase}   slice ${stack.indexOf(frame.index) + 1}/${stack.length}`;
+}
+
 class Hud {
   constructor(root) {
     const find = (selector) => root.querySelector(selector);
     Object.assign(this, {
       mark: find(".mark"), left: find(".edge.left"), right: find(".edge.right"), numbers: find(".hud"), probe: find(".probe"),
-      legend: find(".legend"), ruler: find(".ruler"), message: find(".message"),
+      legend: find(".legend"), ruler: find(".ruler"), message: find(".message"), tiles: find(".tiles"),
     });
   }
 
@@ -29,24 +41,46 @@ class Hud {
     this.legend.hidden = this.ruler.hidden = true;
   }
 
+  /** What hangs at each place, and which one is chosen; empty places say what they are for. */
+  updateTiles(viewer, tiles) {
+    this.tiles.hidden = !viewer.overview;
+    if (!viewer.overview) return;
+    while (this.tiles.children.length < 4) this.tiles.append(document.createElement("div"));
+    places(viewer.stage.width, viewer.stage.height).forEach((box, place) => {
+      const picture = tiles.find((tile) => tile.place === place)?.picture;
+      const element = this.tiles.children[place];
+      for (const side of ["left", "top", "width", "height"]) element.style[side] = `${box[side]}px`;
+      element.className = picture && picture === viewer.picture ? "chosen" : "";
+      element.textContent = picture ? this.caption(viewer, picture, place) : viewer.hanging[place].length ? "" : `${PLACES[place]}: no image`;
+    });
+  }
+
+  caption(viewer, { frame, flip }, place) {
+    const images = viewer.hanging[place];
+    const count = images.length > 1 ? `${images.indexOf(frame.index) + 1} of ${images.length} (wheel)` : "";
+    return [`${frame.laterality} ${frame.view}`, count, flip ? FLIPPED : ""].filter(Boolean).join("\n");
+  }
+
   update(viewer) {
-    const { frame } = viewer.picture;
-    this.mark.textContent = [`${frame.laterality} ${frame.view}`.trim(), frame.label].filter(Boolean).join("\n");
-    [this.left.textContent, this.right.textContent] = frame.marks;
+    const { frame, flip } = viewer.picture;
+    const words = [`${frame.laterality} ${frame.view}`.trim(), flip ? FLIPPED : "", frame.label];
+    this.mark.textContent = viewer.overview ? "" : words.filter(Boolean).join("\n");
+    const marks = flip ? [...frame.marks].reverse() : frame.marks;
+    [this.left.textContent, this.right.textContent] = viewer.overview ? ["", ""] : marks;
     this.numbers.textContent = this.describe(viewer, frame);
     this.updateRuler(frame, viewer.zoom(), viewer.stage.width);
     this.updateLegend(viewer, frame);
   }
 
   describe(viewer, frame) {
-    const parts = [`${frame.width} × ${frame.height}`];
+    const parts = [viewer.overview ? `${frame.laterality} ${frame.view}` : `${frame.width} × ${frame.height}`];
     if (!frame.colour) {
       const { center, width } = viewer.window(frame);
       // The window is kept in stored values and told in the modality's unit.
       parts.push(`WW ${shortNumber(width * Math.abs(frame.slope))}  WC ${shortNumber(center * frame.slope + frame.intercept)}`);
     }
-    parts.push(`${Math.round(100 * viewer.zoom())} %`);
-    if (viewer.frames.length > 1) parts.push(`${frame.index + 1}/${viewer.frames.length}`);
+    if (!viewer.overview) parts.push(`${Math.round(100 * viewer.zoom())} %`);
+    if (viewer.frames.length > 1 && !viewer.overview) parts.push(position(viewer, frame));
     if (viewer.state.inverted) parts.push("inverted");
     return parts.join("   ");
   }

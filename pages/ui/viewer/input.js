@@ -5,7 +5,7 @@ const TOOLS = {
   window: {
     cursor: "ns-resize",
     begin(viewer) {
-      const { shift, stretch } = viewer.state;
+      const { shift, stretch } = viewer.look(viewer.picture.frame);
       // Half the shorter stage side is worth the frame's own width, whatever the bit depth.
       const reach = Math.min(viewer.stage.width, viewer.stage.height) / 2;
       return { move: (dx, dy) => viewer.setWindow(shift + dy / reach, stretch + dx / reach) };
@@ -15,7 +15,8 @@ const TOOLS = {
     cursor: "grab",
     begin(viewer) {
       const { x, y } = viewer.view();
-      return { move: (dx, dy) => viewer.panTo(x - dx / viewer.zoom(), y - dy / viewer.zoom()) };
+      const across = viewer.picture.flip ? -1 : 1;
+      return { move: (dx, dy) => viewer.panTo(x - (across * dx) / viewer.zoom(), y - dy / viewer.zoom()) };
     },
   },
   rect: {
@@ -59,15 +60,21 @@ const KEYS = [
   ["f", "fit, reset the window", (viewer) => viewer.reset()],
   ["+", "zoom in (wheel; Ctrl-wheel with several images)", (viewer) => viewer.zoomBy(1.25)],
   ["-", "zoom out", (viewer) => viewer.zoomBy(0.8)],
-  ["ArrowUp", "previous image (wheel)", (viewer) => viewer.step(-1)],
-  ["ArrowDown", "next image (wheel)", (viewer) => viewer.step(1)],
+  ["ArrowUp", "previous image or slice (wheel); the view above", (viewer) => viewer.arrow(0, -1)],
+  ["ArrowDown", "next image or slice (wheel); the view below", (viewer) => viewer.arrow(0, 1)],
+  ["ArrowLeft", "previous phase of the same slice (Shift-wheel); the view beside", (viewer) => viewer.arrow(-1, 0)],
+  ["ArrowRight", "next phase of the same slice (Shift-wheel); the view beside", (viewer) => viewer.arrow(1, 0)],
+  ["z", "one view at full size, all views (double click)", (viewer) => viewer.toggleOverview()],
+  ["x", "one window for all views, or each its own", (viewer) => viewer.toggleLink()],
+  ["s", "subtraction: this phase minus the first", (viewer) => viewer.toggleDerived("subtraction")],
+  ["m", "maximum intensity of the subtraction", (viewer) => viewer.toggleDerived("projection")],
   ["k", "play or pause", (viewer) => viewer.togglePlay()],
   ["h", "heatmap on or off", (viewer) => viewer.toggleHeat()],
   ["[", "heatmap fainter", (viewer) => viewer.prefer({ opacity: Math.max(0.1, PREFERENCES.opacity - 0.1) })],
   ["]", "heatmap stronger", (viewer) => viewer.prefer({ opacity: Math.min(1, PREFERENCES.opacity + 0.1) })],
   ["?", "these keys", (viewer) => viewer.toggleHelp()],
 ];
-const KEY_NAMES = { ArrowUp: "↑", ArrowDown: "↓", Backspace: "⌫" };
+const KEY_NAMES = { ArrowUp: "↑", ArrowDown: "↓", ArrowLeft: "←", ArrowRight: "→", Backspace: "⌫" };
 const SAME_KEY = { "=": "+", _: "-" };
 const NOT_TYPING = ["checkbox", "radio", "range", "button", "submit"];
 // Streamlit's own sliders, radios, tables and menus use the arrows themselves.
@@ -99,14 +106,18 @@ function toolFor(viewer, event) {
   let tool = viewer.tool;
   if (event.button === 1 || event.shiftKey) tool = "pan";
   else if (event.button === 2) tool = "window";
-  return TOOLS[tool === "window" && viewer.picture.frame.colour ? "pan" : tool];
+  const { colour, derived } = viewer.picture.frame;
+  if (derived === "projection" && (tool === "rect" || tool === "point")) tool = "window"; // has no slice
+  return TOOLS[tool === "window" && colour ? "pan" : tool];
 }
 
 function listenToPointer(viewer, canvas) {
   let drag = null;
   canvas.addEventListener("contextmenu", (event) => event.preventDefault());
   canvas.addEventListener("pointerdown", (event) => {
-    if (!viewer.picture || drag) return;
+    const tile = viewer.tileAt(event);
+    if (!tile || drag) return;
+    if (tile.picture !== viewer.picture) viewer.choose(tile.picture.frame.index);
     canvas.setPointerCapture(event.pointerId);
     canvas.focus({ preventScroll: true });
     event.preventDefault(); // the middle button would start the browser's own scrolling
@@ -114,7 +125,7 @@ function listenToPointer(viewer, canvas) {
     drag = { ...toolFor(viewer, event).begin(viewer, start), picture: viewer.picture, x: event.offsetX, y: event.offsetY };
   });
   canvas.addEventListener("pointermove", (event) => {
-    viewer.probe(viewer.toImage(event));
+    viewer.probe(event);
     if (drag?.picture !== viewer.picture) drag = viewer.draft = null; // another picture arrived under the hand
     if (!drag) return;
     const place = insidePicture(viewer.toImage(event), viewer.picture.frame);
@@ -127,20 +138,27 @@ function listenToPointer(viewer, canvas) {
   canvas.addEventListener("pointerup", finish);
   canvas.addEventListener("pointercancel", finish);
   canvas.addEventListener("pointerleave", () => viewer.probe(null));
+  canvas.addEventListener("dblclick", () => {
+    if (viewer.picture && viewer.tool !== "point") viewer.toggleOverview();
+  });
 }
 
 function listenToWheel(viewer, canvas) {
   let turned = 0; // trackpads send many small turns, a wheel few large ones
   canvas.addEventListener("wheel", (event) => {
     event.preventDefault();
-    const deltaY = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 33 * event.deltaY : event.deltaY;
+    const delta = event.deltaY || event.deltaX; // with Shift some browsers turn it sideways
+    const deltaY = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 33 * delta : delta;
     if (viewer.frames.length === 1 || event.ctrlKey) {
       viewer.zoomBy(Math.exp(-deltaY * 0.0015), event.offsetX, event.offsetY);
       return;
     }
     turned += deltaY;
     if (Math.abs(turned) < 40) return;
-    viewer.step(Math.sign(turned));
+    const tile = viewer.tileAt(event);
+    if (viewer.overview && tile && tile.picture !== viewer.picture) viewer.choose(tile.picture.frame.index);
+    if (event.shiftKey) viewer.stepPhase(Math.sign(turned));
+    else viewer.step(Math.sign(turned));
     turned = 0;
   }, { passive: false });
 }

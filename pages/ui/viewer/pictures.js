@@ -17,11 +17,11 @@ class PixelCache {
   fetch(url) {
     const entry = { bytes: 0 };
     entry.buffer = fetch(url, { credentials: "same-origin" }).then(async (response) => {
-      if (!response.ok) throw new Error(`status ${response.status}`);
+      if (!response.ok) throw await refusal(response);
       const buffer = await response.arrayBuffer();
       entry.bytes = buffer.byteLength;
       this.trim();
-      return buffer;
+      return { buffer, meaning: JSON.parse(response.headers.get("X-Picture") ?? "{}") };
     });
     entry.buffer.catch(() => this.entries.delete(url)); // a failed fetch may be tried again
     return entry;
@@ -38,7 +38,14 @@ class PixelCache {
   }
 }
 
-/** One decoded frame and the canvas that holds it as displayed, one canvas pixel per image pixel. */
+/** Why a picture does not come: the server's own sentence where it has refused to make one. */
+async function refusal(response) {
+  const error = new Error(`status ${response.status}`);
+  if (response.status === 422) error.sentence = await response.text();
+  return error;
+}
+
+/** One decoded frame and the canvas that holds it as displayed; a picture that is shown small is painted small. */
 class Picture {
   constructor(frame, buffer) {
     const samples = frame.width * frame.height;
@@ -47,23 +54,41 @@ class Picture {
     this.frame = frame;
     this.values = frame.bits === 16 && !frame.colour ? new Uint16Array(buffer) : new Uint8Array(buffer);
     this.canvas = document.createElement("canvas");
-    this.canvas.width = frame.width;
-    this.canvas.height = frame.height;
     this.context = this.canvas.getContext("2d");
-    this.image = new ImageData(frame.width, frame.height);
+    Object.assign(this, { flip: false, step: 0, painted: "" });
+  }
+
+  /** Let one canvas pixel stand for `step` × `step` image pixels, whose mean it shows. */
+  resize(step) {
+    if (step === this.step) return;
+    const { frame, canvas, context } = this;
+    Object.assign(this, { step, painted: "", small: step === 1 ? this.values : averaged(frame, this.values, step) });
+    [canvas.width, canvas.height] = [Math.ceil(frame.width / step), Math.ceil(frame.height / step)];
+    this.image = context.createImageData(canvas.width, canvas.height);
     this.words = new Uint32Array(this.image.data.buffer);
   }
 
-  /** Paint through the window; the caller says only when something has changed. */
-  paint(window, inverted) {
+  /** Paint through the window where anything has changed; `zoom` is canvas pixels of the stage per image pixel. */
+  paint(window, inverted, zoom) {
+    this.resize(this.frame.colour || zoom > 0.5 ? 1 : 2 ** Math.floor(-Math.log2(zoom)));
+    const { center, width, kind, number } = window;
+    const looks = this.frame.colour ? `${inverted}` : `${center} ${width} ${kind} ${number} ${inverted}`;
+    if (looks === this.painted) return;
+    this.painted = looks;
     if (this.frame.colour) this.paintColour(inverted);
-    else this.paintGrey(greyTable(window, inverted, 2 ** this.frame.bits));
+    else this.paintGrey(greyTable(window, inverted, this.levels()));
     this.context.putImageData(this.image, 0, 0);
   }
 
+  /** One more than the largest value: a table for 12 bits is made sooner than one for 16. */
+  levels() {
+    if (!this.top) for (const value of this.values) if (!(value <= this.top)) this.top = value;
+    return this.top + 1;
+  }
+
   paintGrey(table) {
-    const { values, words } = this;
-    for (let i = 0; i < values.length; i++) words[i] = table[values[i]];
+    const { small, words } = this;
+    for (let i = 0; i < small.length; i++) words[i] = table[small[i]];
   }
 
   paintColour(inverted) {
@@ -85,6 +110,29 @@ class Picture {
       : shortNumber(this.values[at] * slope + intercept);
     return `x ${column}  y ${row}  value ${value}`;
   }
+}
+
+/** Means of blocks of `step` × `step` values; those at the right and lower edge may be smaller. */
+function averaged({ width, height }, values, step) {
+  const [columns, rows] = [Math.ceil(width / step), Math.ceil(height / step)];
+  const means = new values.constructor(columns * rows);
+  const sums = new Float64Array(columns);
+  for (let row = 0, y = 0; row < rows; row++) {
+    sums.fill(0);
+    const end = Math.min(height, y + step);
+    const count = end - y;
+    for (; y < end; y++) {
+      for (let column = 0, x = 0, at = y * width; column < columns; column++) {
+        let sum = 0;
+        for (const stop = Math.min(width, x + step); x < stop; x++) sum += values[at + x];
+        sums[column] += sum;
+      }
+    }
+    for (let column = 0; column < columns; column++) {
+      means[row * columns + column] = Math.round(sums[column] / (count * Math.min(step, width - column * step)));
+    }
+  }
+  return means;
 }
 
 /** At most four significant digits, without exponents for ordinary sizes. */

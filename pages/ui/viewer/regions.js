@@ -20,7 +20,7 @@ function drawRegion(context, region, name, place) {
   const [x, y] = place(region.points[0]);
   context.beginPath();
   if (region.kind === "rect") {
-    const [right, bottom] = place(region.points[1]);
+    const [right, bottom] = place(region.points[1]); // left of x where the picture is flipped
     context.rect(x, y, right - x, bottom - y);
   } else {
     for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {

@@ -3,8 +3,7 @@
 class Stage {
   constructor(element) {
     const canvas = element.querySelector("canvas");
-    // `stale`: the picture's grey levels must be looked up again before the next drawing.
-    Object.assign(this, { element, canvas, context: canvas.getContext("2d"), width: 0, height: 0, ratio: 1, stale: true });
+    Object.assign(this, { element, canvas, context: canvas.getContext("2d"), width: 0, height: 0, ratio: 1 });
   }
 
   resize(viewer) {
@@ -18,37 +17,56 @@ class Stage {
 
   paint(viewer) {
     const { context, canvas } = this;
-    const { picture, state } = viewer;
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.fillStyle = "#000";
     context.fillRect(0, 0, canvas.width, canvas.height);
+    const tiles = tilesOf(viewer);
     let heatDrawn = false;
-    if (picture && this.width) {
-      if (this.stale) picture.paint(viewer.window(picture.frame), state.inverted);
-      this.stale = false;
-      this.paintPicture(viewer);
-      heatDrawn = this.paintHeat(viewer);
-      this.paintRegions(viewer);
-      viewer.hud.update(viewer);
+    for (const tile of tiles) {
+      this.clipped(tile.box, () => {
+        this.paintPicture(viewer, tile);
+        heatDrawn = this.paintHeat(viewer, tile) || heatDrawn;
+        this.paintRegions(viewer, tile);
+      });
     }
-    this.report(viewer, heatDrawn);
+    viewer.hud.updateTiles(viewer, tiles);
+    if (viewer.picture && this.width) viewer.hud.update(viewer);
+    this.report(viewer, tiles, heatDrawn);
   }
 
-  paintPicture(viewer) {
+  /** Draw inside a box only. */
+  clipped({ left, top, width, height }, draw) {
     const { context, ratio } = this;
-    const [zoom, { x, y }] = [viewer.zoom(), viewer.view()];
-    const scale = zoom * ratio;
-    context.setTransform(scale, 0, 0, scale, (this.width / 2) * ratio - x * scale, (this.height / 2) * ratio - y * scale);
-    context.imageSmoothingEnabled = zoom < 4; // beyond, a reviewer wants to see the pixels themselves
+    context.save();
+    context.beginPath();
+    context.rect(left * ratio, top * ratio, width * ratio, height * ratio);
+    context.clip();
+    draw();
+    context.restore();
+  }
+
+  paintPicture(viewer, { picture, pose }) {
+    const { context, ratio } = this;
+    const { frame } = picture;
+    picture.paint(frame.colour ? {} : viewer.window(frame), viewer.state.inverted, pose.zoom * ratio);
+    pose.apply(context, ratio);
+    context.imageSmoothingEnabled = pose.zoom < 4; // beyond, a reviewer wants to see the pixels themselves
     context.imageSmoothingQuality = "high"; // a shrunken mammogram must not lose single bright pixels
-    context.drawImage(viewer.picture.canvas, 0, 0);
+    const { canvas, step } = picture;
+    if (step === 1) return context.drawImage(canvas, 0, 0);
+    context.save(); // the outermost blocks may reach beyond the picture
+    context.beginPath();
+    context.rect(0, 0, frame.width, frame.height);
+    context.clip();
+    context.drawImage(canvas, 0, 0, canvas.width * step, canvas.height * step);
+    context.restore();
   }
 
   /** The heatmap over the picture, edge to edge, where it is asked for; true when something was really drawn. */
-  paintHeat(viewer) {
+  paintHeat(viewer, { picture }) {
     const { context } = this;
-    const { frame } = viewer.picture;
-    const heat = viewer.heat();
+    const { frame } = picture;
+    const heat = viewer.heatOf(picture);
     if (!viewer.state.heat || !heat || heat.isZero) return false;
     context.imageSmoothingEnabled = true;
     context.globalAlpha = PREFERENCES.opacity;
@@ -57,25 +75,28 @@ class Stage {
     return true;
   }
 
-  paintRegions(viewer) {
+  paintRegions(viewer, { picture, pose }) {
     const { context, ratio } = this;
-    const [zoom, { x, y }] = [viewer.zoom(), viewer.view()];
-    const place = ([px, py]) => [this.width / 2 + (px - x) * zoom, this.height / 2 + (py - y) * zoom];
+    const { index, derived } = picture.frame;
+    if (derived === "projection") return; // it shows all slices, a region belongs to one
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.font = "600 12px sans-serif";
+    const place = (point) => pose.toStage(point);
     viewer.regions.forEach((region, i) => {
-      if (region.image === viewer.picture.frame.index) drawRegion(context, region, String(i + 1), place);
+      if (region.image === index) drawRegion(context, region, String(i + 1), place);
     });
-    if (viewer.draft) drawRegion(context, viewer.draft, "", place);
+    if (viewer.draft?.image === index) drawRegion(context, viewer.draft, "", place);
   }
 
   /** What is on the screen, for tests and for screen readers. */
-  report(viewer, heatDrawn) {
+  report(viewer, tiles, heatDrawn) {
     const frame = viewer.picture?.frame;
     const { center = "", width = "" } = frame && !frame.colour ? viewer.window(frame) : {};
     Object.assign(this.canvas.dataset, {
       view: viewer.viewKey, shown: frame?.url ?? "", frame: frame?.index ?? "", zoom: frame ? viewer.zoom() : "",
       wc: center, ww: width, heat: heatDrawn ? "on" : "off", draws: Number(this.canvas.dataset.draws ?? 0) + 1,
+      tiles: tiles.map(({ picture }) => picture.frame.index).join(), derived: frame?.derived ?? "",
+      flipped: tiles.filter(({ picture }) => picture.flip).map(({ picture }) => picture.frame.index).join(),
     });
     const words = frame
       ? [`Image ${frame.index + 1} of ${viewer.frames.length}`, `${frame.laterality} ${frame.view}`.trim(), frame.label]

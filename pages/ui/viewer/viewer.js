@@ -5,15 +5,17 @@ const PIXELS = new PixelCache(24, 400e6);
 const KEPT = new Map(); // view_key -> how the reviewer left that case; lives as long as the tab
 const PREFERENCES = { opacity: 0.5, threshold: 0.2, colours: "viridis" }; // the reviewer's taste: kept from case to case
 const VIEWERS = new WeakMap(); // parent element -> Viewer; Streamlit calls the module again on every rerun
-const MAX_ZOOM = 40;
 const CINE_MS = 100;
 let activeViewer = null; // keys go to the viewer last pointed at
 let lastSerial = 0;
 
 function newState() {
-  // x, y: image coordinates at the middle of the stage; shift, stretch: the window relative to each frame's own.
-  // choice: which of the windows that the file offers.
-  return { frame: 0, fitted: true, zoom: 1, x: 0, y: 0, choice: 0, shift: 0, stretch: 1, inverted: false, heat: false, own: false, asked: "" };
+  // x, y: image coordinates at the middle of the stage. looks: windows relative to each frame's own (choice among those of
+  // the file, shift, stretch). hung: which image of each view hangs. derived: "", "subtraction" or "projection".
+  return {
+    frame: null, fitted: true, zoom: 1, x: 0, y: 0, looks: { all: { ...PLAIN_LOOK } }, linked: true, inverted: false,
+    heat: false, own: false, asked: "", overview: true, hung: [0, 0, 0, 0], derived: "",
+  };
 }
 
 class Viewer {
@@ -22,8 +24,8 @@ class Viewer {
     this.canvas = root.querySelector("canvas");
     this.stage = new Stage(root.querySelector(".stage"));
     this.hud = new Hud(root);
-    Object.assign(this, { state: newState(), frames: [], regions: [], heats: new Map(), tool: "window" });
-    Object.assign(this, { picture: null, draft: null, viewKey: null, unacknowledged: 0, drawing: 0, playing: null });
+    Object.assign(this, { state: newState(), frames: [], regions: [], heats: new Map(), tool: "window", hanging: [], dynamic: [] });
+    Object.assign(this, { picture: null, pictures: new Map(), wanted: "", draft: null, viewKey: null, unacknowledged: 0, drawing: 0, playing: null });
     this.bar = new Controls(this, root);
     listenToPointer(this, this.canvas);
     listenToWheel(this, this.canvas);
@@ -51,7 +53,7 @@ class Viewer {
   /** Called on every rerun and on a change of theme: cheap when nothing changed. */
   update(component) {
     this.component = component;
-    const { view_key, frames, tables, heatmaps, height, prefetch } = component.data;
+    const { view_key, frames, tables, heatmaps, height, prefetch, hanging, dynamic } = component.data;
     this.stage.element.style.setProperty("--viewer-height", height ? `${height}px` : "");
     const arrives = view_key !== this.viewKey;
     if (arrives) this.open(view_key);
@@ -59,10 +61,10 @@ class Viewer {
     this.root.querySelector(".viewer").classList.toggle("cleaning", component.data.cleaning);
     const unpacked = tables.map(tableBytes);
     this.frames = frames.map((frame, index) => {
-      const windows = frame.windows.map((window) => ({ ...window, table: unpacked[window.table] }));
+      const windows = frame.windows.map((window) => ({ ...window, number: window.table, table: unpacked[window.table] }));
       return { ...frame, index, windows };
     });
-    this.prefetch = prefetch;
+    Object.assign(this, { prefetch, hanging, dynamic });
     this.heats = new Map(heatmaps.map((packet) => {
       const known = this.heats.get(packet.image);
       return [packet.image, known?.packet.id === packet.id ? known.adopt(packet) : new HeatLayer(packet)];
@@ -70,8 +72,9 @@ class Viewer {
     this.showAsked(component.data);
     this.takeRegions(component.data, arrives);
     if (arrives) this.attention.again();
-    const index = Math.min(this.state.frame, this.frames.length - 1);
-    if (this.wanted?.url !== this.frames[index].url) this.show(index);
+    const first = hanging.find((images) => images.length)?.[0] ?? 0;
+    this.state.frame = Math.min(this.state.frame ?? first, this.frames.length - 1);
+    if (this.wanted !== this.asked()) this.show(this.state.frame);
     else this.draw();
     this.bar.sync();
   }
@@ -81,7 +84,7 @@ class Viewer {
     this.viewKey = viewKey;
     this.state = KEPT.get(viewKey) ?? newState();
     KEPT.set(viewKey, this.state);
-    Object.assign(this, { picture: null, wanted: null, draft: null, unacknowledged: 0, playing: null });
+    Object.assign(this, { picture: null, pictures: new Map(), wanted: "", draft: null, unacknowledged: 0, playing: null });
     this.hud.clear();
     this.draw();
   }
@@ -101,45 +104,192 @@ class Viewer {
 
   // ---- pictures ---------------------------------------------------------------------------------------------------
 
+  /** Whether the views hang side by side. */
+  get overview() {
+    return this.hanging.length > 0 && this.state.overview;
+  }
+
+  /** Index of the image that hangs at each place; undefined where the study has none. */
+  hung() {
+    return this.hanging.map((images, place) => images[this.state.hung[place] % (images.length || 1)]);
+  }
+
+  /** The frame to show at an index: the file's own or a derived one. */
+  frameAt(index) {
+    return derivedFrame(this.frames[index], this.state.derived, this.dynamic);
+  }
+
+  /** What should be on the stage, as one text. */
+  asked() {
+    const indices = this.overview ? this.hung().filter((index) => index !== undefined) : [this.state.frame];
+    return indices.map((index) => `${index} ${this.frameAt(index).url}`).join("|");
+  }
+
   async show(index) {
-    const frame = this.frames[index];
     this.state.frame = index;
-    this.wanted = frame;
+    this.wanted = this.asked();
     this.hud.say("Loading…", true);
     this.bar.sync();
+    if (this.overview) await this.showAll();
+    else await this.showOne(index);
+    this.fetchAhead(index);
+  }
+
+  async showOne(index) {
+    const { wanted } = this;
+    const frame = this.frameAt(index);
     try {
-      const buffer = await PIXELS.get(frame.url);
-      if (this.wanted !== frame) return;
+      const picture = await this.load(frame);
+      if (this.wanted !== wanted) return;
       const { width, height } = this.picture?.frame ?? frame;
       if (width !== frame.width || height !== frame.height) this.state.fitted = true; // an old place means nothing here
-      this.picture = new Picture(frame, buffer);
+      this.picture = picture;
       this.hud.say("");
     } catch (error) {
-      if (this.wanted !== frame) return;
-      this.picture = this.playing = null;
-      this.hud.clear();
-      this.hud.say(`This image could not be loaded (${error.message}); press F to try again.`);
+      if (this.wanted !== wanted) return;
+      this.fail(error);
     }
-    this.refresh();
+    this.draw();
     this.bar.sync();
-    this.fetchAhead(index);
+  }
+
+  /** Every view as soon as it has come; one that does not come leaves the others their places. */
+  async showAll() {
+    const { wanted } = this;
+    const hang = async (index) => {
+      const picture = this.pictures.get(index) ?? (await this.load(this.frames[index]));
+      if (this.wanted !== wanted) return;
+      this.pictures.set(index, picture);
+      if (index === this.state.frame) this.picture = picture;
+      this.hud.say("");
+      this.draw();
+      this.bar.sync();
+    };
+    const indices = this.hung().filter((index) => index !== undefined);
+    const results = await Promise.allSettled(indices.map(hang));
+    const failed = results.find(({ status }) => status === "rejected");
+    if (failed && this.wanted === wanted) this.fail(failed.reason);
+  }
+
+  async load(frame) {
+    const { buffer, meaning } = await PIXELS.get(frame.url);
+    const picture = new Picture({ ...frame, ...meaning }, buffer);
+    picture.flip = isFlipped(this, frame, picture.values);
+    return picture;
+  }
+
+  fail(error) {
+    this.picture = this.playing = null;
+    this.hud.clear();
+    this.draw();
+    this.hud.say(error.sentence ?? `This image could not be loaded (${error.message}); press F to try again.`);
   }
 
   /** Neighbours first, then what Python expects next; failures are reported when the picture is really wanted. */
   fetchAhead(index) {
-    const neighbours = [1, -1, 2].map((offset) => this.frames[index + offset]?.url).filter(Boolean);
-    for (const url of [...neighbours, ...this.prefetch]) PIXELS.get(url).catch(() => {});
+    const stack = walk(this.frames, index);
+    const at = stack.indexOf(index);
+    const neighbours = [1, -1, 2].map((offset) => stack[at + offset]).filter((next) => next !== undefined);
+    for (const url of [...neighbours.map((next) => this.frameAt(next).url), ...this.prefetch]) PIXELS.get(url).catch(() => {});
   }
 
+  /** The frame so many steps on among the slices, or among the images of the chosen view. */
   step(by) {
-    const index = Math.max(0, Math.min(this.frames.length - 1, this.state.frame + by));
+    if (this.state.derived === "projection") return;
+    if (this.overview) return this.stepHung(by);
+    const stack = walk(this.frames, this.state.frame);
+    const at = stack.indexOf(this.state.frame) + by;
+    this.go(stack[Math.max(0, Math.min(stack.length - 1, at))]);
+  }
+
+  /** Where the slider says; from the hanging, that picture at full size. */
+  toPosition(place) {
+    const index = walk(this.frames, this.state.frame)[place];
+    if (!this.overview) return this.go(index);
+    this.state.frame = index;
+    this.toggleOverview();
+  }
+
+  go(index) {
     this.playing = null;
-    if (index !== this.state.frame) this.show(index);
+    if (index !== undefined && index !== this.state.frame) this.show(index);
     this.bar.sync();
   }
 
+  place() {
+    return this.hanging.findIndex((images) => images.includes(this.state.frame));
+  }
+
+  stepHung(by) {
+    const place = this.place();
+    const count = this.hanging[place]?.length ?? 0;
+    if (count < 2) return;
+    this.state.hung[place] = Math.max(0, Math.min(count - 1, this.state.hung[place] + by));
+    this.choose(this.hung()[place]);
+    if (this.wanted !== this.asked()) this.show(this.state.frame);
+  }
+
+  /** One of the hung pictures becomes the one that tools and keys work on. */
+  choose(index) {
+    this.state.frame = index;
+    this.picture = this.pictures.get(index) ?? null;
+    this.draw();
+    this.bar.sync();
+  }
+
+  /** The views side by side, or the chosen one over the whole stage. */
+  toggleOverview() {
+    if (!this.hanging.length) return;
+    this.state.overview = !this.state.overview;
+    Object.assign(this.state, { fitted: true });
+    if (this.overview && this.place() < 0) this.state.frame = this.hung().find((index) => index !== undefined);
+    if (this.overview && !this.hung().includes(this.state.frame)) {
+      this.state.hung[this.place()] = this.hanging[this.place()].indexOf(this.state.frame);
+    }
+    Object.assign(this, { draft: null, playing: null, pictures: new Map() });
+    this.hud.clear();
+    this.show(this.state.frame);
+  }
+
+  /** An arrow key: to the view beside, to the slice before or after, or to the phase before or after. */
+  arrow(dx, dy) {
+    const place = this.hanging.length ? this.place() : -1;
+    if (place >= 0 && (this.overview || dx)) {
+      const index = this.hung()[placeBeside(this, place, dx, dy)];
+      if (this.overview) this.choose(index);
+      else this.go(index);
+    } else if (dy) this.step(dy);
+    else this.stepPhase(dx);
+  }
+
+  // ---- dynamic series ---------------------------------------------------------------------------------------------
+
+  stepPhase(by) {
+    this.toPhase((this.frames[this.state.frame].phase ?? 0) + by);
+  }
+
+  /** The same slice in another phase; there is no subtraction of the first. */
+  toPhase(phase) {
+    const frame = this.frames[this.state.frame];
+    const last = phaseCount(this.frames, frame) - 1;
+    if (last < 1) return;
+    this.go(inPhase(this.frames, frame.index, Math.max(this.state.derived ? 1 : 0, Math.min(last, phase))));
+  }
+
+  /** Subtraction or projection instead of the phase itself, and back. */
+  toggleDerived(kind) {
+    const frame = this.frames[this.state.frame];
+    if (phaseCount(this.frames, frame) < 2) return;
+    this.playing = null;
+    this.state.derived = this.state.derived === kind ? "" : kind;
+    const phase = this.state.derived && !frame.phase ? inPhase(this.frames, frame.index, 1) : frame.index;
+    this.show(phase ?? frame.index);
+  }
+
+  // ---- films ------------------------------------------------------------------------------------------------------
+
   async togglePlay() {
-    if (this.playing || this.frames.length < 2) {
+    if (this.playing || this.frames.length < 2 || this.overview || this.state.derived === "projection") {
       this.playing = null;
       return this.bar.sync();
     }
@@ -147,84 +297,20 @@ class Viewer {
     while (this.playing === turn) {
       const due = performance.now() + (this.frames[this.state.frame].time_ms ?? CINE_MS);
       await new Promise((resolve) => setTimeout(resolve, Math.max(4, due - performance.now())));
-      if (this.playing === turn) await this.show((this.state.frame + 1) % this.frames.length);
+      if (this.playing === turn) await this.show(this.nextOfFilm());
     }
   }
 
-  // ---- looking ----------------------------------------------------------------------------------------------------
-
-  /** The window that the file gives a frame, in stored values: the chosen one of those that it offers. */
-  ownWindow(frame) {
-    const plain = { center: frame.window_center, width: frame.window_width, kind: frame.function, name: "" };
-    return frame.windows[Math.min(this.state.choice, frame.windows.length - 1)] ?? plain;
+  nextOfFilm() {
+    const stack = walk(this.frames, this.state.frame);
+    return stack[(stack.indexOf(this.state.frame) + 1) % stack.length];
   }
 
-  /** The window in use for a frame, in stored values. */
-  window(frame) {
-    const { shift, stretch } = this.state;
-    const { center, width, kind, table } = this.ownWindow(frame);
-    const narrowest = kind === "LINEAR" ? 1 : width / 200;
-    return { center: center + shift * width, width: Math.max(narrowest, width * stretch), kind, table };
-  }
-
-  /** Another of the file's windows, as it stands in the file. */
-  chooseWindow(choice) {
-    this.change({ choice, shift: 0, stretch: 1 });
-  }
-
-  nextWindow() {
-    const count = this.frames[this.state.frame].windows.length;
-    if (count > 1) this.chooseWindow((this.state.choice + 1) % count);
-  }
-
-  setWindow(shift, stretch) {
-    this.change({ shift, stretch: Math.max(0.005, stretch) });
-  }
-
-  zoom() {
-    const { frame } = this.picture;
-    return this.state.fitted ? Math.min(this.stage.width / frame.width, this.stage.height / frame.height) : this.state.zoom;
-  }
-
-  /** Image coordinates in the middle of the stage. */
-  view() {
-    const { frame } = this.picture;
-    return this.state.fitted ? { x: frame.width / 2, y: frame.height / 2 } : this.state;
-  }
-
-  toImage(event) {
-    if (!this.picture) return [0, 0];
-    const [zoom, { x, y }] = [this.zoom(), this.view()];
-    return [x + (event.offsetX - this.stage.width / 2) / zoom, y + (event.offsetY - this.stage.height / 2) / zoom];
-  }
-
-  /** Zoom about a place of the stage (its middle by default), which stays where it is. */
-  zoomBy(factor, stageX = this.stage.width / 2, stageY = this.stage.height / 2) {
-    if (!this.picture) return;
-    const [old, { x, y }] = [this.zoom(), this.view()];
-    const zoom = Math.min(MAX_ZOOM, Math.max(0.02, old * factor));
-    const [dx, dy] = [stageX - this.stage.width / 2, stageY - this.stage.height / 2];
-    this.state.zoom = zoom;
-    this.panTo(x + dx / old - dx / zoom, y + dy / old - dy / zoom, zoom);
-  }
-
-  /** The middle of the stage always shows some of the picture: it cannot be lost. */
-  panTo(x, y, zoom = this.zoom()) {
-    const { frame } = this.picture;
-    const within = (value, size) => Math.min(size, Math.max(0, value));
-    Object.assign(this.state, { fitted: false, zoom, x: within(x, frame.width), y: within(y, frame.height) });
-    this.draw();
-  }
-
-  /** Fit and the frame's own window; also the second try after a failed fetch. */
-  reset() {
-    this.change({ fitted: true, choice: 0, shift: 0, stretch: 1, inverted: false });
-    if (!this.picture) this.show(this.state.frame);
-  }
+  // ---- changes that draw ------------------------------------------------------------------------------------------
 
   change(values) {
     Object.assign(this.state, values);
-    this.refresh();
+    this.draw();
     this.bar.sync();
   }
 
@@ -235,7 +321,12 @@ class Viewer {
   }
 
   heat() {
-    return this.picture ? this.heats.get(this.picture.frame.index) : undefined;
+    return this.heatOf(this.picture);
+  }
+
+  /** The heatmap over a picture; derived pictures have none, since no model saw them. */
+  heatOf(picture) {
+    return picture && !picture.frame.derived ? this.heats.get(picture.frame.index) : undefined;
   }
 
   toggleHeat() {
@@ -258,11 +349,20 @@ class Viewer {
     this.bar.sync();
   }
 
-  probe(place) {
-    const text = place && this.picture ? this.picture.describe(...place) : "";
-    const heat = text && this.state.heat ? this.heat() : null;
-    const { width, height } = this.picture?.frame ?? {};
+  /** Say what lies under the pointer, in whichever picture that is. */
+  probe(event) {
+    const tile = event && this.tileAt(event);
+    const place = tile?.pose.toImage([event.offsetX, event.offsetY]);
+    const text = tile ? tile.picture.describe(...place) : "";
+    const heat = text && this.state.heat ? this.heatOf(tile.picture) : null;
+    const { width, height } = tile?.pose.frame ?? {};
     this.hud.probe.textContent = heat ? `${text}\nheatmap ${shortNumber(heat.sample(place[0] / width, place[1] / height))}` : text;
+  }
+
+  tileAt({ offsetX, offsetY }) {
+    const inside = ({ left, top, width, height }) =>
+      offsetX >= left && offsetY >= top && offsetX < left + width && offsetY < top + height;
+    return tilesOf(this).find(({ box }) => inside(box));
   }
 
   // ---- marks ------------------------------------------------------------------------------------------------------
@@ -280,6 +380,7 @@ class Viewer {
   }
 
   undoRegion() {
+    if (this.picture?.frame.derived === "projection") return;
     const last = this.regions.findLastIndex((region) => region.image === this.picture?.frame.index);
     if (last >= 0) this.sendRegions(this.regions.toSpliced(last, 1));
   }
@@ -306,12 +407,6 @@ class Viewer {
 
   // ---- drawing ----------------------------------------------------------------------------------------------------
 
-  /** The window or the picture changed: pixels are looked up again before the next drawing. */
-  refresh() {
-    this.stage.stale = true;
-    this.draw();
-  }
-
   draw() {
     this.drawing ||= requestAnimationFrame(() => {
       this.drawing = 0;
@@ -319,6 +414,8 @@ class Viewer {
     });
   }
 }
+
+Object.assign(Viewer.prototype, Looking);
 
 export default function mount(component) {
   const root = component.parentElement;
