@@ -16,18 +16,10 @@ from pathlib import Path
 
 import pytest
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 ROOT = Path(__file__).resolve().parents[2]
 W, H = 64, 48  # size of the gradient: value = 16 * (64 * row + column)
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM}"),
-]
+pytestmark = pytest.mark.browser
 
 SERVER = """
 import gzip
@@ -164,16 +156,6 @@ def server_url(tmp_path_factory):
         server.wait(10)
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """Chromium without a window."""
-    api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield chromium
-        chromium.close()
-
-
 class Screen:
     """One open page and short words for what the tests do on it."""
 
@@ -284,9 +266,9 @@ class Screen:
 
 
 @pytest.fixture(scope="module")
-def screen(browser, server_url):
+def screen(chromium, server_url):
     """One page for all tests: each goes to a case of its own, as a reviewer would."""
-    page = browser.new_page(viewport={"width": 1200, "height": 800})
+    page = chromium.new_page(viewport={"width": 1200, "height": 800})
     yield Screen(page, server_url)
     page.close()
 
