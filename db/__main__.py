@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +72,12 @@ def _parser() -> argparse.ArgumentParser:
     studies = command("import", _import, "Store studies from files, folders and ZIPs. Repeating it doubles nothing.")
     studies.add_argument("paths", type=Path, nargs="+", metavar="PATH")
     studies.add_argument("--task", choices=list(TASKS), default="", help="what pictures without a DICOM header show")
+    studies.add_argument(
+        "--split", default="", choices=["train", "val", "test"], help="of an NPZ file, that split only"
+    )
+    studies.add_argument(
+        "--range", default="", metavar="START:STOP", help="of an NPZ file, these images of each split only"
+    )
     register = command("register", _register, "Register a checkpoint as a model.")
     register.add_argument("checkpoint", type=Path)
     register.add_argument("--name", required=True)
@@ -194,16 +199,15 @@ def _ingest_predictions(options: argparse.Namespace) -> int:
 
 def _import(options: argparse.Namespace) -> int:
     from core.progress import Bar
-    from core.reading import Source
-    from db.importing import Tally, import_exams
+    from core.reading import NpzPart, Source
+    from db.importing import Tally, files_of, import_exams
 
-    found = [(file, path if path.is_dir() else None) for path in options.paths for file in _files([path])]
+    part = NpzPart.of(options.split, options.range)
+    found = files_of(options.paths)
     files = [file for file, _ in found]
-    if not files:
-        raise Refused(f"There are no files in {', '.join(map(str, options.paths))}.")
     tally, bar = Tally(len(files)), Bar()
     try:
-        for exam in import_exams([Source.of_path(*place) for place in found], options.task, by="terminal"):
+        for exam in import_exams([Source.of_path(*place) for place in found], options.task, by="terminal", part=part):
             for imported in exam:
                 tally.count(imported)
                 _say_imported(options, files[imported.position], imported)
@@ -228,15 +232,6 @@ def _say_imported(options: argparse.Namespace, path: Path, imported: Imported) -
     text += f", {held} held until somebody has looked for names in the pixels (page Clean)" if held else ""
     facts |= {"studies": list(imported.study_ids), "stored": stored, "held": held}
     _say(options, facts, f"{imported.name}: {text}.")
-
-
-def _files(paths: list[Path]) -> Iterator[Path]:
-    from core.reading import files_below
-
-    for path in paths:
-        if not path.exists():
-            raise Refused(f"There is no file or folder {path}.")
-        yield from files_below(path)
 
 
 def _register(options: argparse.Namespace) -> int:

@@ -7,14 +7,15 @@ only, and repeating it adds what is missing.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from core import settings
 from core.deidentify.hold import reason_to_hold
-from core.reading import Outcome, Source, read_exams
-from core.records import Study, StudyRejected
+from core.reading import NpzPart, Outcome, Source, files_below, read_exams
+from core.records import Refused, Study, StudyRejected
 from db import engine as store
 from db import holds, pixels, studies
 
@@ -96,19 +97,37 @@ class Tally:
         return f"{counted(self.files, 'file')}: {stored} stored{held}{known}, {len(self.refused):,} refused."
 
 
+def files_of(paths: Iterable[Path]) -> list[tuple[Path, Path | None]]:
+    """The files at these paths, each with the folder below which its own folders may say what it is.
+
+    Raises `Refused` for a path that does not exist, and where there are no files.
+    """
+    found = []
+    for path in paths:
+        if not path.exists():
+            raise Refused(f"There is no file or folder {path}.")
+        found += [(file, path if path.is_dir() else None) for file in files_below(path)]
+    if not found:
+        raise Refused(f"There are no files in {', '.join(map(str, paths))}.")
+    return found
+
+
 def counted(number: int, one: str, many: str = "") -> str:
     """A number with its noun."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
-def import_exams(sources: Sequence[Source], task: str = "", *, by: str) -> Iterator[list[Imported]]:
+def import_exams(
+    sources: Sequence[Source], task: str = "", *, by: str, part: NpzPart | None = None
+) -> Iterator[list[Imported]]:
     """Read and store files; the results of one exam at a time, after its commit. `by` is a person's name, or terminal.
 
-    Pictures without a DICOM header need a `task`. Raises `Refused` for an unknown task, `StoreError` when the store fails:
+    `part` says which images of NPZ files are wanted (None: all). Pictures without a DICOM header need a `task`.
+    Raises `Refused` for an unknown task, `StoreError` when the store fails:
     what was given before is stored, and nothing else.
     """
     pixels.remove_drafts()
-    for outcomes in read_exams(sources, task=task, secret=settings.installation_secret()):
+    for outcomes in read_exams(sources, task=task, secret=settings.installation_secret(), part=part or NpzPart()):
         yield [_imported(outcome, by) for outcome in outcomes]
 
 

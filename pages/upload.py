@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from core.reading import NpzPart
 from core.tasks import TASKS
 from db.importing import counted
 from pages.ui import charts, identity, imports, messages
@@ -76,6 +77,10 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         "Pictures without a DICOM header show", [*TASKS], index=None, placeholder="Choose a task",
         format_func=lambda t: TASKS[t].title, key="upload_task", persist_state="session",
     )  # fmt: skip
+    split = st.selectbox(
+        "Of an NPZ", ["", "train", "val", "test"], format_func=lambda s: s or "every split", key="upload_split", width=140
+    )  # fmt: skip
+    span = st.text_input("Its images", placeholder="all, or 0:50", key="upload_range", width=140)
     folder = st.toggle("Choose a whole folder", key="upload_folder", persist_state="session")
 files = st.file_uploader(
     f"Drop {KINDS} (200 MB each). DICOM says itself what it shows; names and identifiers are not kept.",
@@ -83,7 +88,7 @@ files = st.file_uploader(
     key=f"uploader:{folder}:{st.session_state[ROUND]}",
 )
 if files:
-    imports.start(user.name, files, task or "")
+    imports.start(user.name, files, task or "", NpzPart.of(split, span))
     st.session_state[ROUND] += 1  # a new key empties the uploader, so that nothing is read twice or held in memory
     st.rerun()
 if RESULTS in st.session_state:

@@ -19,6 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments."""
     parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="files, folders, ZIPs")
     parser.add_argument("--task", default="", help="what pictures without a DICOM header show")
+    parser.add_argument("--split", default="", choices=["train", "val", "test"], help="of an NPZ file, that split only")
+    parser.add_argument(
+        "--range", default="", metavar="START:STOP", help="of an NPZ file, these images of each split only"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object per line and file")
     parser.add_argument("--png", type=Path, metavar="DIR", help="write every picture there as it would be displayed")
 
@@ -26,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print what each file would become, exam by exam; 1 when one was refused."""
     from core.deidentify import left_behind
-    from core.reading import Source, files_below, read_exams
+    from core.reading import NpzPart, Source, files_below, read_exams
     from core.settings import installation_secret
 
     if options.png:
@@ -34,7 +38,8 @@ def run(options: argparse.Namespace) -> int:
     found = [(file, path if path.is_dir() else None) for path in options.paths for file in files_below(path)]
     paths = [file for file, _ in found]
     sources = [Source.of_path(*file_and_root) for file_and_root in found]
-    exams = read_exams(sources, task=options.task, secret=installation_secret())
+    part = NpzPart.of(options.split, options.range)
+    exams = read_exams(sources, task=options.task, secret=installation_secret(), part=part)
     refused = 0
     for count, outcome in enumerate((outcome for exam in exams for outcome in exam), start=1):
         member = outcome.name.partition(" › ")[2]

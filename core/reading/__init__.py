@@ -12,6 +12,8 @@ from core.reading import process
 from core.reading.dicom import Instance
 from core.reading.gather import Part, joined_pictures, with_stated
 from core.reading.intake import Item, Reader, Source
+from core.reading.npz import WHOLE
+from core.reading.npz import Part as NpzPart
 from core.reading.placement import Table, read_table
 from core.reading.sniff import READABLE
 from core.reading.studies import join
@@ -19,7 +21,7 @@ from core.records import Image, Study, StudyRejected
 from core.tasks import get_task
 
 __all__ = [
-    "READABLE", "Outcome", "Source", "files_below", "read_exams", "read_paths", "read_upload", "read_uploads", "warm",
+    "READABLE", "NpzPart", "Outcome", "Source", "files_below", "read_exams", "read_paths", "read_upload", "read_uploads", "warm",
 ]  # fmt: skip
 
 
@@ -45,7 +47,7 @@ class Outcome:
 
 
 def read_exams(
-    sources: Sequence[Source], *, task: str = "", secret: bytes = b"", trusted: bool = False
+    sources: Sequence[Source], *, task: str = "", secret: bytes = b"", trusted: bool = False, part: NpzPart = WHOLE
 ) -> Iterator[list[Outcome]]:
     """Read files exam by exam: the outcomes of one exam's files at a time, as soon as it is whole.
 
@@ -53,15 +55,15 @@ def read_exams(
     and modality) become one study, which belongs to the first of them, wherever they stand among the sources. Pictures
     whose folders (`Class/Patient/file`, of the classes of `task`) or whose row in a table among the sources name their
     patient become one study of that patient, with the reference standard. A study's task is its modality's, else `task`.
-    `secret` keys the pseudonyms of patients. Files are decoded in child processes (`core.reading.process`) unless they are
-    `trusted`: made by this program, or chosen by its people for training.
+    `part` says which images of NPZ files are wanted. `secret` keys the pseudonyms of patients. Files are decoded in child
+    processes (`core.reading.process`) unless they are `trusted`: made by this program, or chosen by its people for training.
     Raises `Refused` for an unknown `task`; never for a file's content.
     """
     if task:
         get_task(task)
     sources = [_in_memory(source) if source.name.lower().endswith(".csv") else source for source in sources]
     tables = [table for source in sources if (table := _table(source))]
-    reader = Reader(task, secret, trusted=trusted, tables=tables)
+    reader = Reader(task, secret, part, trusted=trusted, tables=tables)
     return (_outcomes(items, task, tables, secret) for items in reader.exams(sources))
 
 

@@ -15,6 +15,7 @@ from core.reading.archive import read_members
 from core.reading.dicom import Instance
 from core.reading.exams import HEAD_BYTES, exam_key
 from core.reading.names import display_name
+from core.reading.npz import Part
 from core.reading.placement import Table, placement_of, read_table
 from core.reading.sniff import kind_of
 from core.records import Study, StudyRejected
@@ -89,9 +90,9 @@ class Reader:
     on machines without visitors, and by the same functions, so that pixels are equal either way.
     """
 
-    def __init__(self, task: str, secret: bytes, *, trusted: bool, tables: Sequence[Table] = ()) -> None:
+    def __init__(self, task: str, secret: bytes, part: Part, *, trusted: bool, tables: Sequence[Table] = ()) -> None:
         self._tables = tables
-        self._arguments = {"task": task, "secret": secret}
+        self._arguments = {"task": task, "secret": secret, "part": part}
         self._trusted = trusted
 
     def exams(self, sources: Sequence[Source]) -> Iterator[list[Item]]:

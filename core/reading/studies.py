@@ -8,7 +8,7 @@ from typing import Any
 from core.reading import limits
 from core.reading.dicom import Instance, read_instance
 from core.reading.names import stem
-from core.reading.npz import read_npz
+from core.reading.npz import WHOLE, Part, read_npz
 from core.reading.pictures import read_picture
 from core.reading.places import placed
 from core.reading.sniff import kind_of
@@ -16,7 +16,7 @@ from core.records import Study, StudyRejected, study_id
 from core.tasks import task_for_modality
 
 
-def decode(name: str, data: bytes, task: str = "", secret: bytes = b"") -> Instance | list[Study]:
+def decode(name: str, data: bytes, task: str = "", secret: bytes = b"", part: Part = WHOLE) -> Instance | list[Study]:
     """One file's content: an `Instance` for DICOM (to be joined with others), else its studies.
 
     The one step that trusts decoders with a user's bytes. Raises `StudyRejected` whatever they raise.
@@ -29,7 +29,7 @@ def decode(name: str, data: bytes, task: str = "", secret: bytes = b"") -> Insta
         if kind == "zip":
             raise StudyRejected("The file is a ZIP inside a ZIP, which is not opened.", "Unpack the inner one first.")
         if kind == "npz":
-            return read_npz(data, stem(name), task)
+            return read_npz(data, stem(name), task, part)
         return [_picture_study(name, data, kind, task)]
     except StudyRejected:
         raise

@@ -13,7 +13,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.reading import Source
+from core.reading import NpzPart, Source
 from core.reading.exams import HEAD_BYTES
 from core.tasks import TASKS
 from db.engine import StoreError
@@ -28,6 +28,7 @@ class Import:
     """One person's import: how far it is, the rows of its table so far, and why it ended early if it did."""
 
     tally: Tally
+    user: str
     rows: list[dict[str, str]] = field(default_factory=list)
     stop: Event = field(default_factory=Event)
     problem: str = ""
@@ -45,10 +46,10 @@ def _imports() -> dict[str, Import]:
     return {}
 
 
-def start(user: str, files: Sequence[Any], task: str) -> None:
+def start(user: str, files: Sequence[Any], task: str, part: NpzPart) -> None:
     """Begin to import uploaded files for this person."""
-    running = _imports()[user] = Import(Tally(len(files)))
-    running.future = _threads().submit(_run, running, [_source(file) for file in files], task, user)
+    running = _imports()[user] = Import(Tally(len(files)), user)
+    running.future = _threads().submit(_run, running, [_source(file) for file in files], task, part)
 
 
 def running(user: str) -> bool:
@@ -77,9 +78,9 @@ def _source(file: Any) -> Source:
     return Source(file.name, lambda: held.pop().getvalue(), lambda: bytes(held[0].getbuffer()[:HEAD_BYTES]))
 
 
-def _run(found: Import, sources: list[Source], task: str, user: str) -> None:
+def _run(found: Import, sources: list[Source], task: str, part: NpzPart) -> None:
     try:
-        for exam in import_exams(sources, task, by=user):
+        for exam in import_exams(sources, task, by=found.user, part=part):
             for imported in exam:
                 found.tally.count(imported)
                 found.rows.append(_row(imported))

@@ -15,9 +15,10 @@ import tifffile
 from PIL import Image as Pillow
 
 from core.preprocess import display_values
-from core.reading import read_paths, read_upload, read_uploads
+from core.reading import NpzPart, Source, read_exams, read_paths, read_upload, read_uploads
 from core.reading.names import display_name, stem
 from core.records import Image, Refused, StudyRejected, Window
+from core.tasks import get_task
 from tests.core.dicom_factory import make_dicom
 
 GREY = np.arange(0, 240, 20, dtype=np.uint8).reshape(3, 4)
@@ -374,7 +375,8 @@ def lying_npz(shape: str) -> bytes:
         (npz(test_images=STACK, test_labels=LABELS + 5), "Label 5 is none of Breast ultrasound's 2 classes"),
         (npz(test_images=STACK, **{f"a{n}": LABELS for n in range(32)}), "33 arrays; at most 32"),
         (lying_npz("(1, 2, 3)"), "shorter or longer than it says"),
-        (lying_npz("(1000000, 8000, 8000)"), "at most 200 MB"),
+        (lying_npz("(2000, 8000, 8000)"), "at most 200 MB"),
+        (lying_npz("(1000000, 8000, 8000)"), "holds 1,000,000 images; at most 2,000"),
         (lying_npz("(1, -2, 3)"), "announces a negative size"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -382,6 +384,63 @@ def lying_npz(shape: str) -> bytes:
 def test_bad_npz_is_refused(data: bytes, expected: str) -> None:
     """Objects, lies and too much are refused before the data are read."""
     assert expected in reason(data, task="breast-ultrasound")
+
+
+MANY = np.arange(2500, dtype=np.uint16).reshape(-1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        (NpzPart("test", 2400, 2403), [("test", 2400), ("test", 2401), ("test", 2402)]),
+        (NpzPart.of("", ":1"), [("train", 0), ("test", 0)]),
+        (NpzPart.of("test", "2499:"), [("test", 2499)]),
+        (NpzPart.of("train", "1:99"), [("train", 1)]),
+    ],
+)
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_part_of_a_large_npz(part: NpzPart, expected: list, order: str) -> None:
+    """Of 2,500 images a range is read, each under its own number, with its own label and pixels."""
+    labels = (np.arange(2500) % 2).reshape(-1, 1)
+    data = npz(
+        train_images=np.array([[[7]], [[8]]], np.uint16), test_images=np.array(MANY, order=order), test_labels=labels
+    )
+    (outcomes,) = read_exams([Source.of_bytes("x.npz", data)], task="breast-ultrasound", part=part)
+    studies = outcomes[0].studies
+    assert [(study.metadata["split"], study.metadata["index"]) for study in studies] == expected
+    for study in studies:
+        split, index = study.metadata["split"], study.metadata["index"]
+        assert int(study.images[0].pixels[0, 0]) == (index if split == "test" else 7 + index)
+        assert study.reference_standard == (
+            get_task("breast-ultrasound").classes[index % 2] if split == "test" else None
+        )
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [(NpzPart("val"), "no images of the split val"), (NpzPart("test", 5), "5 images, none in that range")],
+)
+def test_a_part_that_is_not_there_is_refused(part: NpzPart, expected: str) -> None:
+    """The refusal says what is there."""
+    ((outcome,),) = read_exams([Source.of_bytes("x.npz", npz(test_images=STACK))], part=part)
+    assert expected in outcome.rejected.reason
+
+
+def test_a_range_reads_no_more_than_it_needs() -> None:
+    """An array that announces 64 GB is read where its beginning is wanted; a range beyond its end is cut off."""
+    data = lying_npz("(4000000, 4, 4000)")
+    ((outcome,),) = read_exams([Source.of_bytes("x.npz", data)], part=NpzPart("test", 0, 1))
+    assert "shorter than it says" in outcome.rejected.reason
+    one = lying_npz("(4000000, 2, 4)")
+    ((outcome,),) = read_exams([Source.of_bytes("x.npz", one)], part=NpzPart("test", 0, 1))
+    assert outcome.studies[0].images[0].pixels.shape == (2, 4)
+
+
+@pytest.mark.parametrize("wrong", [("x", ""), ("", "5"), ("", "5:5"), ("", "a:b"), ("", "-1:4")])
+def test_a_part_that_makes_no_sense_is_refused(wrong: tuple[str, str]) -> None:
+    """In one sentence, before any file is opened."""
+    with pytest.raises(Refused):
+        NpzPart.of(*wrong)
 
 
 # ZIP

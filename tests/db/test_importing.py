@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import time
 
+import numpy as np
 import pytest
 
 from core.reading import Source
 from db import engine, pixels, studies
 from db.__main__ import main as db
 from db.importing import Tally, import_exams
-from tests.core.reading.samples import NARROW, picture
+from tests.core.reading.samples import NARROW, npz, picture
 
 
 def sources(count):
@@ -62,3 +63,14 @@ def test_nothing_to_import_is_said(store, tmp_path, capsys, name):
     (tmp_path / "empty").mkdir()
     assert db(["import", str(tmp_path / name)]) == 1
     assert capsys.readouterr().err.startswith("Refused: There ")
+
+
+def test_a_part_of_an_npz_is_imported(store, tmp_path, capsys):
+    """Two of five images of one split become studies; a range that makes no sense is refused before anything is read."""
+    data = npz(test_images=np.arange(20, dtype=np.uint8).reshape(5, 2, 2), train_images=np.ones((3, 2, 2), np.uint8))
+    (tmp_path / "x.npz").write_bytes(data)
+    command = ["import", str(tmp_path / "x.npz"), "--task", "breast-ultrasound"]
+    assert db([*command, "--range", "9"]) == 1
+    assert db([*command, "--split", "test", "--range", "1:3"]) == 0
+    assert stored() == 2
+    assert "2 stored" in capsys.readouterr().out
