@@ -112,7 +112,7 @@ def _power(
     else:
         spread = interaction + shrink * (own + (r - 1) * excess)
         mean_square = interaction + shrink * max(own - excess, 0.0)
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             df = (r - 1) * (spread / mean_square) ** 2
     with np.errstate(divide="ignore", invalid="ignore"):
         centre = r * d * d / 2 / spread
