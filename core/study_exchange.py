@@ -1,0 +1,158 @@
+"""Reader studies as one table that leaves and enters the program: CSV or Parquet, one row per reading, pseudonyms only."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from core.records import BIRADS, Refused
+from core.statistics.imrmc import write_imrmc
+from core.study_readings import COLUMNS, PHASES, Rating, StudyReadings, crossed, normalised
+from core.tasks import Task, get_task
+
+NOTICE = "Research use, not for diagnosis"
+NEEDED = ("case", "reader", "phase", "label", "truth")
+MOST_ROWS = 1_000_000
+_RANGES = {"likelihood": (0, 100), "confidence": (0, 100), "seconds": (0, 1e7), "score": (0, 1)}
+_PER_CASE = ("truth", "adjudicated", "predicted", "score")
+
+
+def export_table(study: StudyReadings, names: Mapping[str, str], *, comments: bool = False) -> pd.DataFrame:
+    """`COLUMNS` of every reading with readers renamed by `names`, and the columns task, simulated and notice.
+
+    Comments are free text that may name people: they are empty unless asked for.
+    """
+    rows = study.readings[list(COLUMNS)].copy()
+    rows["reader"] = [names[reader] for reader in rows["reader"]]
+    if not comments:
+        rows["comment"] = ""
+    rows = rows.sort_values(["reader", "case", "phase"], kind="stable").reset_index(drop=True)
+    return rows.assign(task=study.task, simulated=study.origin == "simulated", notice=NOTICE)
+
+
+def imrmc_text(study: StudyReadings, names: Mapping[str, str], rating: Rating = "likelihood") -> str:
+    """The fully crossed part of a study as `.imrmc` text, with readers renamed by `names`; `Refused` as `crossed`."""
+    found = crossed(study, rating).ratings
+    rows = [
+        (names[reader], modality, case, int(found.truth[c]), float(found.ratings[t, r, c]))
+        for t, modality in enumerate(found.modalities)
+        for r, reader in enumerate(found.readers)
+        for c, case in enumerate(found.cases)
+    ]
+    table = pd.DataFrame(rows, columns=["reader", "modality", "case", "truth", "rating"])
+    kind = " Simulated readers." if study.origin == "simulated" else ""
+    return write_imrmc(table, f"{study.name}. {NOTICE}.{kind}")
+
+
+def read_study(data: bytes, name: str, task_name: str) -> tuple[pd.DataFrame, bool]:
+    """(`COLUMNS` of a study run elsewhere, whether the file says that it is simulated), from CSV or Parquet as `export_table`'s.
+
+    Columns `NEEDED`, the others where they are there. Raises `Refused` in one sentence, with the row's number where it can:
+    missing columns, unknown classes or phases, numbers out of range, a reading that stands twice, a case with two truths or
+    two model results, cells that are no text or number.
+    """
+    task = get_task(task_name)
+    table = _parsed(data, name)
+    table.columns = [str(column).strip().lower() for column in table.columns]
+    missing = [column for column in NEEDED if column not in table.columns]
+    if missing:
+        raise Refused(f"{name} needs the columns {', '.join(NEEDED)}; {', '.join(missing)} is missing.")
+    if table.columns.duplicated().any():
+        raise Refused(f"{name} has the column {table.columns[table.columns.duplicated()][0]} twice.")
+    if not 0 < len(table) <= MOST_ROWS:
+        raise Refused(f"{name} holds {len(table):,} rows; an import needs 1 to {MOST_ROWS:,}.")
+    if "task" in table.columns and (set(table["task"].dropna().astype(str)) - {task.name}):
+        raise Refused(f"{name} holds readings of {table['task'].dropna().iloc[0]}, not of {task.name}.")
+    simulated = "simulated" in table.columns and table["simulated"].astype(str).str.strip().str.lower().eq("true").any()
+    _check_numbers(table, name)
+    rows = _checked_texts(normalised(table), task, name)
+    _check_keys(rows, name)
+    return rows, bool(simulated)
+
+
+def content_hash(readings: pd.DataFrame, task: str) -> str:
+    """SHA-256 (hex) of what the readings say, whatever order their rows came in."""
+    rows = readings[list(COLUMNS)].sort_values(["case", "reader", "phase"], kind="stable")
+    return hashlib.sha256(f"{task}\n{rows.to_csv(index=False)}".encode()).hexdigest()
+
+
+def _parsed(data: bytes, name: str) -> pd.DataFrame:
+    try:
+        if data[:4] == b"PAR1":
+            return pd.read_parquet(io.BytesIO(data))
+        text = data.decode("utf-8-sig")
+        return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, na_values=[""])
+    except (UnicodeDecodeError, ValueError, OSError) as e:  # pandas' own errors are ValueErrors, Arrow's are either
+        raise Refused(f"{name} is neither a CSV file with a header nor Parquet.") from e
+
+
+def _check_numbers(table: pd.DataFrame, name: str) -> None:
+    for column, (low, high) in _RANGES.items():
+        if column not in table.columns:
+            continue
+        given = table[column]
+        values = pd.to_numeric(given, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+        there = given.notna().to_numpy()
+        wrong = there & ~((values >= low) & (values <= high))
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            raise Refused(
+                f"{name}, row {row + 2}: {column} must be a number from {low} to {high:g}, not '{given.iloc[row]}'."
+            )
+
+
+def _checked_texts(rows: pd.DataFrame, task: Task, name: str) -> pd.DataFrame:
+    """Classes in the task's own spelling, phases and BI-RADS as they are called here, regions as JSON."""
+    for column in ("case", "reader"):
+        rows[column] = rows[column].str.strip()
+        _refuse(rows[column] == "", name, f"the {column} is empty")
+    rows["phase"] = rows["phase"].str.strip().str.lower()
+    _refuse(~rows["phase"].isin(PHASES), name, f"the phase must be {' or '.join(PHASES)}")
+    for column, optional in (("label", False), ("truth", True), ("adjudicated", True), ("predicted", True)):
+        spelt = {text: _class_of(text, task) for text in rows[column].unique()}
+        classes = rows[column].map(spelt)
+        bad = classes.isna() | ((classes == "") & (not optional))
+        _refuse(bad, name, f"{column} must be one of {', '.join(task.classes)}")
+        rows[column] = classes
+    rows["birads"] = rows["birads"].str.strip().str.upper()
+    _refuse(~rows["birads"].isin(["", *BIRADS]), name, f"birads must be one of {', '.join(BIRADS)}")
+    rows["regions"] = [text or "[]" for text in rows["regions"]]
+    _refuse(~rows["regions"].map(_is_list), name, "regions must be a JSON list")
+    return rows
+
+
+def _check_keys(rows: pd.DataFrame, name: str) -> None:
+    _refuse(
+        rows.duplicated(["case", "reader", "phase"]), name, "this reader's reading of this case and phase stands twice"
+    )
+    for column in _PER_CASE:
+        several = rows.groupby("case")[column].nunique(dropna=False) > 1
+        if several.any():
+            raise Refused(f"{name}: case {several.idxmax()} has two different values of {column}.")
+
+
+def _refuse(wrong: pd.Series, name: str, why: str) -> None:
+    if wrong.any():
+        raise Refused(f"{name}, row {int(np.flatnonzero(wrong.to_numpy())[0]) + 2}: {why}.")
+
+
+def _class_of(text: str, task: Task) -> str | None:
+    """The task's class, '' for an empty cell, None for anything else."""
+    if not text.strip():
+        return ""
+    try:
+        return task.classes[task.class_index(text)]
+    except Refused:
+        return None
+
+
+def _is_list(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), list)
+    except ValueError:
+        return False

@@ -1,0 +1,232 @@
+"""The readings of one reader study as the tables that statistics take, whoever read, here or elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from core.records import BIRADS, Estimate, Refused
+from core.statistics.agreement_table import Ratings, ratings_table
+from core.statistics.discrimination import auc
+from core.statistics.estimates import mean_estimate, undefined
+from core.statistics.mrmc_data import CrossedRatings, crossed_ratings
+from core.statistics.proportions import wilson
+from core.tasks import Task, get_task
+
+Origin = Literal["study", "simulated", "imported"]
+Reference = Literal["dataset", "adjudicated"]
+Rating = Literal["likelihood", "class"]
+What = Literal["label", "birads", "likelihood"]
+PHASES = ("unaided", "aided")
+CALLED = 0.5  # the threshold between the ratings 0 and 1 of a class
+
+COLUMNS = (
+    "case", "reader", "phase", "label", "likelihood", "confidence", "birads", "seconds", "truth", "adjudicated",
+    "predicted", "score", "regions", "comment", "created_at",
+)  # fmt: skip
+_NUMBERS = ("likelihood", "confidence", "seconds", "score")
+
+
+@dataclass(frozen=True, eq=False)
+class StudyReadings:
+    """A reader study that is over: one row of `readings` per reader, case and phase, with the columns `COLUMNS`.
+
+    `truth` is the dataset's reference standard and `adjudicated` the adjudicators', both classes of the task or empty;
+    `predicted` and `score` (probability of the positive class, 0–1) are the model's of the case; `likelihood` and
+    `confidence` are 0–100, `seconds` ≥ 0; missing numbers are NaN, missing texts empty. `regions` is JSON.
+    """
+
+    name: str
+    task: str
+    readings: pd.DataFrame
+    origin: Origin = "study"
+
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """Names of the readers, by the alphabet."""
+        return tuple(sorted(self.readings["reader"].unique()))
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """The phases in which anything was read, unaided first."""
+        return tuple(phase for phase in PHASES if (self.readings["phase"] == phase).any())
+
+    @property
+    def positive(self) -> str:
+        """The positive class; `Refused` for a task without one."""
+        found = get_task(self.task).positive
+        if found is None:
+            raise Refused("This task has no positive class, so there is no sensitivity, specificity or AUC.")
+        return found
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the readings, by which results of them can be kept."""
+        text = self.readings[list(COLUMNS)].to_csv(index=False)
+        return hashlib.sha256(f"{self.task}\n{text}".encode()).hexdigest()
+
+
+def stored_readings(table: pd.DataFrame, task: Task) -> pd.DataFrame:
+    """`COLUMNS` of a table as `db.study_results.result_readings` gives it: probabilities become the positive class's score."""
+    rows = table.rename(columns={"study_id": "case", "reference_standard": "truth"})
+    score = [_score(cell, task.positive) for cell in rows["probabilities"]]
+    regions = [json.dumps(list(cell or [])) for cell in rows["regions"]]
+    return normalised(rows.assign(score=score, regions=regions))
+
+
+def normalised(table: pd.DataFrame) -> pd.DataFrame:
+    """`COLUMNS` in order: numbers as float64 with NaN, all else as text without missing values; absent columns are empty."""
+    found = {}
+    for name in COLUMNS:
+        given = table[name] if name in table.columns else pd.Series([None] * len(table), dtype=object)
+        if name in _NUMBERS:
+            found[name] = pd.to_numeric(given, errors="coerce").astype(np.float64).to_numpy()
+        else:
+            found[name] = np.array(["" if pd.isna(v) else str(v) for v in given], dtype=object)
+    return pd.DataFrame(found)
+
+
+def with_reference(study: StudyReadings, kind: Reference) -> StudyReadings:
+    """The study measured against the dataset's reference standard, or against the adjudicated one where a case has it."""
+    if kind == "dataset":
+        return study
+    rows = study.readings
+    decided = rows["adjudicated"] != ""
+    return replace(study, readings=rows.assign(truth=rows["adjudicated"].where(decided, rows["truth"])))
+
+
+@dataclass(frozen=True, eq=False)
+class Crossed:
+    """The fully crossed part of a study; `cases_left_out` lack a reading of somebody or a reference standard,
+    `readers_left_out` read nothing in some phase."""
+
+    ratings: CrossedRatings
+    cases_left_out: int
+    readers_left_out: tuple[str, ...]
+
+
+def crossed(study: StudyReadings, rating: Rating = "likelihood", phases: tuple[str, ...] = ()) -> Crossed:
+    """Ratings of the cases that every reader read in every phase (modalities are the phases).
+
+    likelihood: 0–100; class: 1 for the positive class, else 0, to be cut at `CALLED`. Raises `Refused` where no case is
+    complete, or all complete ones have one truth.
+    """
+    wanted = phases or study.phases
+    rows = study.readings[study.readings["phase"].isin(wanted)]
+    values = rows["likelihood"] if rating == "likelihood" else (rows["label"] == study.positive).astype(float)
+    rows = rows.assign(rating=values, modality=rows["phase"])
+    known = rows[(rows["truth"] != "") & np.isfinite(rows["rating"])]
+    per_reader = known.groupby("reader")["phase"].nunique()
+    readers = set(per_reader[per_reader == len(wanted)].index)
+    known = known[known["reader"].isin(readers)]
+    size = known.groupby("case").size()
+    whole = set(size[size == len(readers) * len(wanted)].index)
+    if not whole:
+        raise Refused(f"No case has a reference standard and a {rating} from every reader in every phase.")
+    table = known[known["case"].isin(whole)].sort_values(["case", "reader"], kind="stable")
+    table = table.assign(truth=(table["truth"] == study.positive).astype(int))
+    return Crossed(
+        crossed_ratings(table, modalities=wanted),
+        rows["case"].nunique() - len(whole),
+        tuple(sorted(set(rows["reader"]) - readers)),
+    )
+
+
+def model_scores(study: StudyReadings, cases: tuple[str, ...]) -> np.ndarray:
+    """The model's scores (N,) of these cases; `Refused` where one has none."""
+    per_case = study.readings.dropna(subset=["score"]).drop_duplicates("case").set_index("case")["score"]
+    scores = per_case.reindex(list(cases)).to_numpy(np.float64)
+    if not np.isfinite(scores).all():
+        raise Refused(f"The model has no stored result for {int((~np.isfinite(scores)).sum())} of {len(cases)} cases.")
+    return scores
+
+
+def effect_table(study: StudyReadings) -> pd.DataFrame:
+    """One row per reader and case with readings in both phases, a truth and a model result, as `model_effect` takes them."""
+    rows = study.readings[(study.readings["truth"] != "") & (study.readings["predicted"] != "")]
+    keys = ["case", "reader"]
+    halves = []
+    for phase in PHASES:
+        half = rows[rows["phase"] == phase].set_index(keys)[["label", "seconds", "likelihood", "truth", "predicted"]]
+        halves.append(half.add_suffix(f"_{phase}"))
+    both = halves[0].join(halves[1], how="inner").reset_index()
+    if both.empty:
+        raise Refused("No case was read both without and with the model by one reader, with its result known.")
+    both = both.rename(columns={
+        "truth_unaided": "truth", "predicted_unaided": "model", "label_unaided": "unaided", "label_aided": "aided",
+    })  # fmt: skip
+    return both.drop(columns=["truth_aided", "predicted_aided"])
+
+
+def strategy_table(study: StudyReadings, phase: str) -> pd.DataFrame:
+    """Readings of one phase as `what_if` takes them; `score` is there where the model has a result of every case."""
+    rows = study.readings[(study.readings["phase"] == phase) & (study.readings["truth"] != "")]
+    table = pd.DataFrame({
+        "case": rows["case"], "reader": rows["reader"], "truth": (rows["truth"] == study.positive).astype(int),
+        "recalled": (rows["label"] == study.positive).astype(int), "score": rows["score"],
+    })  # fmt: skip
+    return table if np.isfinite(table["score"]).all() else table.drop(columns="score")
+
+
+def ratings_of(study: StudyReadings, phase: str, what: What = "label") -> Ratings:
+    """Classes, BI-RADS categories or likelihoods of one phase, as agreement statistics take them; `Refused` without any."""
+    rows = study.readings[study.readings["phase"] == phase]
+    given = rows[what].where(rows[what].notna() & (rows[what] != ""), None)
+    order = {"label": get_task(study.task).classes, "birads": BIRADS}.get(what, ())
+    return ratings_table(rows.drop(columns=what).assign(rating=given), order)
+
+
+def model_codes(study: StudyReadings, ratings: Ratings) -> np.ndarray:
+    """The model's class (N,) of each case of `ratings` as an index into its categories, −1 where there is no result."""
+    per_case = study.readings[study.readings["predicted"] != ""].drop_duplicates("case").set_index("case")["predicted"]
+    places = {name: place for place, name in enumerate(ratings.categories)}
+    return per_case.reindex(list(ratings.cases)).map(places).fillna(-1).to_numpy(np.int64)
+
+
+def reader_figures(study: StudyReadings) -> dict[tuple[str, str], Mapping[str, Estimate]]:
+    """(reader, phase) -> accuracy, sensitivity, specificity, auc, seconds of that reader's own readings with a reference.
+
+    Sensitivity and specificity are of the class given, AUC of the likelihood; the latter three are left out of tasks without
+    a positive class. Wilson, DeLong and Student's t intervals over cases.
+    """
+    positive = get_task(study.task).positive
+    found = {}
+    for reader in study.readers:
+        for phase in study.phases:
+            own = study.readings[(study.readings["reader"] == reader) & (study.readings["phase"] == phase)]
+            found[reader, phase] = _figures(own, positive)
+    return found
+
+
+def _figures(rows: pd.DataFrame, positive: str | None) -> dict[str, Estimate]:
+    timed = rows["seconds"].dropna().to_numpy()
+    rows = rows[rows["truth"] != ""]
+    right = (rows["label"] == rows["truth"]).to_numpy()
+    figures = {"accuracy": wilson(int(right.sum()), len(right))}
+    if positive is not None:
+        cancer, called = (rows["truth"] == positive).to_numpy(), (rows["label"] == positive).to_numpy()
+        figures["sensitivity"] = wilson(int((called & cancer).sum()), int(cancer.sum()), reason="no positive cases")
+        figures["specificity"] = wilson(
+            int((~called & ~cancer).sum()), int((~cancer).sum()), reason="no negative cases"
+        )
+        known = np.isfinite(rows["likelihood"].to_numpy())
+        figures["auc"] = (
+            auc(cancer[known].astype(int), rows["likelihood"].to_numpy()[known])
+            if known.any()
+            else undefined(0, "DeLong", "no likelihoods were given")
+        )
+    figures["seconds"] = mean_estimate(timed, upper=np.inf, method="Student's t")
+    return figures
+
+
+def _score(probabilities: Any, positive: str | None) -> float:
+    if not isinstance(probabilities, Mapping) or positive not in probabilities:
+        return np.nan
+    return float(probabilities[positive])

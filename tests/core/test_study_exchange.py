@@ -1,0 +1,99 @@
+"""Studies that leave and enter as tables: a round trip, pseudonyms, and one sentence for everything wrong."""
+
+import io
+
+import pandas as pd
+import pytest
+
+from core.records import Refused
+from core.statistics.imrmc import read_imrmc
+from core.study_exchange import NOTICE, content_hash, export_table, imrmc_text, read_study
+from core.study_readings import COLUMNS
+from tests.core.study_readings_factory import rows, study
+
+NAMES = {"Ann": "R03", "Bob": "R01", "Cid": "R02", "Dee": "R04"}
+
+
+def as_csv(table):
+    """The bytes of an upload."""
+    return table.to_csv(index=False).encode()
+
+
+def test_csv_and_parquet_come_back_as_they_went():
+    """Export, import: the same readings under pseudonyms, from either format, with the same hash."""
+    table = export_table(study(origin="simulated"), NAMES)
+    assert set(table["notice"]) == {NOTICE}
+    assert table["simulated"].all()
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    from_csv, simulated = read_study(as_csv(table), "a.csv", "breast-mri")
+    from_parquet, _ = read_study(buffer.getvalue(), "a.parquet", "breast-mri")
+    pd.testing.assert_frame_equal(from_csv, table[list(COLUMNS)])
+    pd.testing.assert_frame_equal(from_csv, from_parquet)
+    assert simulated
+    assert content_hash(from_csv, "breast-mri") == content_hash(
+        from_parquet.sample(frac=1, random_state=1), "breast-mri"
+    )
+    assert content_hash(from_csv, "breast-mri") != content_hash(from_csv.assign(seconds=1.0), "breast-mri")
+
+
+def test_no_name_and_no_comment_leaves_unasked():
+    """Readers' names are nowhere; comments only where they are asked for."""
+    spoken = study(rows(comment="seen by Ann"))
+    text = export_table(spoken, NAMES).to_csv()
+    assert not any(name in text for name in NAMES)
+    assert "seen by Ann" in export_table(spoken, NAMES, comments=True).to_csv()
+
+
+def test_imrmc_holds_the_crossed_part_and_says_what_it_is():
+    """Readable by our own reader; the title has the notice and says simulated."""
+    text = imrmc_text(study(origin="simulated"), NAMES)
+    assert NOTICE in text.splitlines()[0]
+    assert "Simulated" in text.splitlines()[0]
+    table = read_imrmc(text)
+    assert len(table) == 32
+    assert set(table["reader"]) == set(NAMES.values())
+    assert table.query("reader == 'R03' and modality == 'unaided' and case == 'c1'")["rating"].tolist() == [80]
+
+
+def test_only_the_needed_columns_are_needed():
+    """The rest is empty; classes and phases may be spelt in any case."""
+    table = rows()[["case", "reader", "phase", "label", "truth"]].rename(columns=str.upper)
+    table["LABEL"] = table["LABEL"].str.upper()
+    found, simulated = read_study(as_csv(table), "a.csv", "breast-mri")
+    assert found["label"].isin(["benign", "malignant"]).all()
+    assert found["likelihood"].isna().all()
+    assert not simulated
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda t: t.drop(columns="truth"), "truth is missing"),
+        (lambda t: t.iloc[:0], "holds 0 rows"),
+        (lambda t: t.assign(label="odd"), "row 2: label must be one of benign, malignant"),
+        (lambda t: t.assign(label=None), "row 2: label must be"),
+        (lambda t: t.assign(phase="later"), "the phase must be unaided or aided"),
+        (lambda t: t.assign(reader=" "), "the reader is empty"),
+        (lambda t: t.assign(likelihood=[120, *t["likelihood"][1:]]), "row 2: likelihood must be a number from 0 to 100"),
+        (lambda t: t.assign(seconds="quick"), "seconds must be a number"),
+        (lambda t: t.assign(score=float("inf")), "score must be a number"),
+        (lambda t: t.assign(birads="9"), "birads must be one of"),
+        (lambda t: t.assign(regions="nowhere"), "regions must be a JSON list"),
+        (lambda t: pd.concat([t, t.iloc[[3]]]), "row 34: this reader's reading of this case and phase stands twice"),
+        (lambda t: t.assign(truth=["benign", *t["truth"][1:]]), "case c1 has two different values of truth"),
+        (lambda t: t.assign(score=[0.3, *t["score"][1:]]), "case c1 has two different values of score"),
+        (lambda t: t.assign(task="mammography"), "readings of mammography, not of breast-mri"),
+    ],
+)  # fmt: skip
+def test_whatever_is_wrong_is_one_sentence(change, sentence):
+    """Nothing of such a file is taken."""
+    with pytest.raises(Refused, match=sentence):
+        read_study(as_csv(change(rows())), "a.csv", "breast-mri")
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe\x00garbage", b"PAR1 but not", b""])
+def test_what_is_no_table_is_refused(data):
+    """Not a traceback."""
+    with pytest.raises(Refused, match="neither a CSV"):
+        read_study(data, "a.csv", "breast-mri")

@@ -1,0 +1,137 @@
+"""Readings of a study as the tables that statistics take."""
+
+import numpy as np
+import pytest
+
+from core.records import Refused
+from core.statistics.model_effect import model_effect
+from core.statistics.reading_strategies import Scenario, what_if
+from core.study_readings import (
+    CALLED,
+    crossed,
+    effect_table,
+    model_codes,
+    model_scores,
+    ratings_of,
+    reader_figures,
+    stored_readings,
+    strategy_table,
+    with_reference,
+)
+from core.tasks import TASKS
+from tests.core.study_readings_factory import rows, study
+
+
+def test_the_cube_holds_every_likelihood_in_its_place():
+    """Phases by readers by cases, unaided first; classes become 0 and 1."""
+    found = crossed(study())
+    assert (found.ratings.modalities, found.ratings.readers) == (("unaided", "aided"), ("Ann", "Bob", "Cid", "Dee"))
+    assert found.ratings.ratings[0, 0].tolist() == [80, 60, 40, 20]
+    assert found.ratings.ratings[1, 1].tolist() == [70, 30, 60, 10]
+    assert found.ratings.truth.tolist() == [1, 1, 0, 0]
+    assert (found.cases_left_out, found.readers_left_out) == (0, ())
+    called = crossed(study(), "class").ratings.ratings
+    assert ((called >= CALLED) == (found.ratings.ratings >= 50)).all()
+
+
+def test_incomplete_cases_and_absent_readers_are_left_out_and_counted():
+    """A case without one reading drops out; a reader without any aided one does too, and is named."""
+    table = rows()
+    table = table[~((table["reader"] == "Dee") & (table["phase"] == "aided"))]
+    table = table[~((table["reader"] == "Ann") & (table["case"] == "c2") & (table["phase"] == "aided"))]
+    found = crossed(study(table))
+    assert found.ratings.cases == ("c1", "c3", "c4")
+    assert (found.cases_left_out, found.readers_left_out) == (1, ("Dee",))
+    with pytest.raises(Refused, match="No case has a reference standard"):
+        crossed(study(rows(truth="")))
+
+
+def test_each_readers_figures_are_counted_on_paper():
+    """Ann is perfect unaided; Bob finds no cancer and raises one false alarm of two."""
+    found = reader_figures(study())
+    ann, bob = found["Ann", "unaided"], found["Bob", "unaided"]
+    assert (ann["sensitivity"].value, ann["specificity"].value, ann["auc"].value) == (1, 1, 1)
+    assert (bob["sensitivity"].value, bob["specificity"].value, bob["accuracy"].value) == (0, 0.5, 0.25)
+    assert bob["auc"].value == 0.5  # 40 and 30 against 60 and 20: two of four pairs in order
+    assert (bob["sensitivity"].n, bob["auc"].n, bob["seconds"].n, bob["seconds"].value) == (2, 4, 4, 30)
+    blank = reader_figures(study(rows(likelihood=None, truth="")))["Ann", "aided"]
+    assert blank["auc"].value is None
+    assert blank["sensitivity"].value is None
+    assert blank["auc"].reason
+
+
+def test_a_task_without_positive_class_has_accuracy_only():
+    """Blood cells have no finding to be sensitive to."""
+    from core.study_readings import StudyReadings, normalised
+
+    table = rows(label="monocyte", truth="monocyte", predicted="platelet")
+    cells = StudyReadings("cells", "blood-cells", normalised(table))
+    assert set(reader_figures(cells)["Ann", "aided"]) == {"accuracy", "seconds"}
+    with pytest.raises(Refused, match="no positive class"):
+        crossed(cells)
+
+
+def test_the_effect_table_pairs_both_phases():
+    """Ann went from right to wrong on the cancer that the model missed: one of the over-reliances."""
+    table = effect_table(study())
+    assert len(table) == 16
+    ann = table[(table["reader"] == "Ann") & (table["case"] == "c2")].iloc[0]
+    assert (ann["unaided"], ann["aided"], ann["model"], ann["truth"]) == ("malignant", "benign", "benign", "malignant")
+    shares = model_effect(table, "malignant", replicates=50).shares
+    # First right while the model was wrong: Ann c2, c3; Cid c2, c3; Dee c3. Gone over: Ann c2, Cid c3.
+    assert (shares["over_reliance"].n, shares["over_reliance"].value) == (5, 0.4)
+    with pytest.raises(Refused, match="both without and with"):
+        effect_table(study(rows()[lambda t: t["phase"] == "aided"]))
+
+
+def test_strategies_get_recalls_and_scores():
+    """Single reading recalls as often as the readers do; without a model result there is no score."""
+    table = strategy_table(study(), "unaided")
+    assert table.groupby("reader")["recalled"].sum().to_dict() == {"Ann": 2, "Bob": 1, "Cid": 2, "Dee": 1}
+    single = what_if(table, Scenario(0.5), replicates=20)["single"].figures
+    assert single["sensitivity"].value == pytest.approx(5 / 8)
+    assert "score" not in strategy_table(study(rows(score=None)), "unaided")
+
+
+def test_model_scores_and_codes_follow_the_cases():
+    """By case, whatever the order; a missing one is refused, or −1 as a class."""
+    ratings = ratings_of(study(), "aided")
+    assert model_codes(study(), ratings).tolist() == [1, 0, 1, 0]
+    assert model_scores(study(), ("c3", "c1")).tolist() == [0.7, 0.9]
+    table = rows()
+    table.loc[table["case"] == "c1", ["score", "predicted"]] = [np.nan, ""]
+    with pytest.raises(Refused, match="1 of 2 cases"):
+        model_scores(study(table), ("c3", "c1"))
+    assert model_codes(study(table), ratings).tolist() == [-1, 0, 1, 0]
+
+
+def test_ratings_of_likelihoods_are_numbers_and_of_nothing_refused():
+    """Likelihoods keep their order; BI-RADS were not given."""
+    found = ratings_of(study(), "unaided", "likelihood")
+    assert found.values is not None
+    assert found.values.tolist() == sorted(found.values)
+    with pytest.raises(Refused, match="no ratings"):
+        ratings_of(study(), "unaided", "birads")
+
+
+def test_the_adjudicated_reference_replaces_the_datasets_where_there_is_one():
+    """Undecided cases keep their own; the fingerprint changes with it."""
+    table = rows(adjudicated="")
+    table.loc[table["case"] == "c3", "adjudicated"] = "malignant"
+    before = study(table)
+    after = with_reference(before, "adjudicated")
+    assert crossed(after).ratings.truth.tolist() == [1, 1, 1, 0]
+    assert with_reference(before, "dataset") is before
+    assert after.fingerprint != before.fingerprint
+
+
+def test_stored_rows_become_readings():
+    """Names of the store's columns, missing cells and probabilities."""
+    table = rows().rename(columns={"case": "study_id", "truth": "reference_standard"}).drop(columns="score")
+    table["probabilities"] = [{"benign": 0.25, "malignant": 0.75}] * 31 + [None]
+    table["regions"] = [[{"kind": "point", "image": 0, "points": [[1, 2]]}]] * 32
+    found = stored_readings(table, TASKS["breast-mri"])
+    assert found["score"].iloc[0] == 0.75
+    assert np.isnan(found["score"].iloc[-1])
+    assert found["comment"].eq("").all()
+    assert found["regions"].iloc[0].startswith("[{")
