@@ -40,6 +40,7 @@ class StudyPlan:
     `cases` are study ids without repeats, `readers` names of reviewers; `seed` fixes the order of every reader.
     `aided`: the model is visible from the start. `sequential`: each case unaided, then aided, in one sitting.
     `washout`: all cases in two sessions, one unaided and one aided, of which half the readers begin with either.
+    `simulated`: no people read it; every page and export says so.
     """
 
     name: str
@@ -50,6 +51,7 @@ class StudyPlan:
     readers: tuple[str, ...]
     seed: int = 0
     rules: Rules = Rules()
+    simulated: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.name.strip()) <= 80 or not self.name.isprintable():
@@ -77,6 +79,23 @@ class ReaderStudy:
     created_at: str
     started_at: str = ""
     closed_at: str = ""
+    simulated: bool = False
+
+
+@dataclass(frozen=True)
+class ImportedStudy:
+    """A reader study from elsewhere in the store: how much it holds, and the hash of what it says."""
+
+    id: int
+    name: str
+    task: str
+    fingerprint: str
+    simulated: bool
+    readers: int
+    cases: int
+    rows: int
+    imported_by: str
+    created_at: str
 
 
 @dataclass(frozen=True)

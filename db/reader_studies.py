@@ -43,6 +43,7 @@ def add_reader_study(session: Session, plan: StudyPlan, actor: str) -> ReaderStu
     row = ReaderStudyRow(
         name=plan.name.strip(), task=plan.task, protocol=plan.protocol, model_version=plan.model_version, seed=plan.seed,
         rules=asdict(plan.rules), status="draft", created_by=actor, created_at=utc_now(), started_at="", closed_at="",
+        simulated=plan.simulated,
     )  # fmt: skip
     session.add(row)
     session.flush()
@@ -253,5 +254,5 @@ def _record(row: ReaderStudyRow, cases: int) -> ReaderStudy:
     return ReaderStudy(
         id=row.id, name=row.name, task=row.task, protocol=row.protocol, model_version=row.model_version, seed=row.seed,  # type: ignore[arg-type]
         rules=Rules(**row.rules), status=row.status, cases=cases, created_by=row.created_by, created_at=row.created_at,  # type: ignore[arg-type]
-        started_at=row.started_at, closed_at=row.closed_at,
+        started_at=row.started_at, closed_at=row.closed_at, simulated=row.simulated,
     )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, MetaData, Text, UniqueConstraint
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, MetaData, Text, UniqueConstraint, false
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -213,6 +213,44 @@ class ReaderStudyRow(Base):
     created_at: Mapped[str] = mapped_column(default=utc_now)
     started_at: Mapped[str] = mapped_column(default="")
     closed_at: Mapped[str] = mapped_column(default="")
+    simulated: Mapped[bool] = mapped_column(server_default=false())
+
+
+class ImportedStudyRow(Base):
+    """A reader study from elsewhere; its readings are one Parquet blob, `fingerprint` is the hash of what they say."""
+
+    __tablename__ = "imported_studies"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    task: Mapped[str]
+    fingerprint: Mapped[str] = mapped_column(unique=True)
+    simulated: Mapped[bool]
+    readers: Mapped[int]
+    cases: Mapped[int]
+    rows: Mapped[int]
+    imported_by: Mapped[str]
+    created_at: Mapped[str] = mapped_column(default=utc_now)
+    readings: Mapped[bytes]  # last, so that lists are read without it
+
+
+class ReviewCountRow(Base):
+    """How many current daily-work reviews there are of each kind. A trigger counts every review that is added; nobody else writes.
+
+    `band` is the confidence in fifths (0–4), −1 where none was given; `month` is YYYY-MM of saving, in UTC.
+    """
+
+    __tablename__ = "review_counts"
+
+    model_version: Mapped[str] = mapped_column(primary_key=True)
+    task: Mapped[str] = mapped_column(primary_key=True)
+    reviewer: Mapped[str] = mapped_column(primary_key=True)
+    phase: Mapped[str] = mapped_column(primary_key=True)
+    predicted: Mapped[str] = mapped_column(primary_key=True)
+    label: Mapped[str] = mapped_column(primary_key=True)
+    band: Mapped[int] = mapped_column(primary_key=True)
+    month: Mapped[str] = mapped_column(primary_key=True)
+    n: Mapped[int]
 
 
 class ReaderStudyCaseRow(Base):

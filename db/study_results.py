@@ -1,0 +1,100 @@
+"""Results of closed reader studies: all readings with the model's results beside, one reader's own, pseudonyms for exports."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from core.records import Refused
+from db.adjudication import adjudicated_references
+from db.frames import frame
+from db.reader_studies import drawn_number, get_reader_study, list_cases, list_readers, study_readings
+from db.reader_turns import held_back
+from db.tables import AdjudicationRow, PredictionRow, StudyRow
+
+_CHUNK = 500  # ids in one query: databases limit the parameters of a statement
+
+
+def result_readings(session: Session, number: int) -> pd.DataFrame:
+    """The newest readings of a closed reader study with the model's results and the adjudicators' decisions.
+
+    Columns of `study_readings`, and predicted and probabilities (class -> 0–1, None where the model made no prediction), and
+    adjudicated (a class, or empty). `Refused` until the study is closed.
+    """
+    table = study_readings(session, number)
+    study = get_reader_study(session, number)
+    assert study is not None
+    said = model_results(session, list_cases(session, number), study.model_version)
+    decided = adjudicated_references(session, study.task)
+    return table.assign(
+        predicted=[said.get(case, ("", None))[0] for case in table["study_id"]],
+        probabilities=[said.get(case, ("", None))[1] for case in table["study_id"]],
+        adjudicated=[decided.get(case, "") for case in table["study_id"]],
+    )
+
+
+def panel_readings(session: Session, number: int, reader: str) -> pd.DataFrame:
+    """`result_readings` for the eyes of one of its readers: all others are "panel 1", "panel 2", … in an order drawn by lot.
+
+    Comments, regions and times of saving of the others are left out, and cases that this person reads in a study that still
+    runs, whose answers would be given away. `Refused` for anybody who does not read the study, and
+    until it is closed.
+    """
+    if reader not in list_readers(session, number):
+        raise Refused("You are not a reader of this study, so it has no page of yours.")
+    table = result_readings(session, number)
+    hidden = set(session.scalars(held_back(reader)))
+    table = table[~table["study_id"].isin(hidden)].reset_index(drop=True)
+    others = sorted(set(table["reader"]) - {reader}, key=lambda name: drawn_number(number, "panel", reader, name))
+    names = {name: f"panel {place}" for place, name in enumerate(others, start=1)}
+    mine = table["reader"] == reader
+    return table.assign(
+        reader=[reader if name == reader else names[name] for name in table["reader"]],
+        comment=table["comment"].where(mine, ""),
+        created_at=table["created_at"].where(mine, ""),
+        regions=[cell if own else [] for cell, own in zip(table["regions"], mine, strict=True)],
+    )
+
+
+def pseudonyms(session: Session, number: int) -> dict[str, str]:
+    """Reader -> R01, R02, … by lot from the study's seed: the same at every export, and in no order that anybody knows."""
+    study = get_reader_study(session, number)
+    if study is None:
+        raise Refused("This reader study is not in the store.")
+    drawn = sorted(list_readers(session, number), key=lambda name: drawn_number(study.seed, "pseudonym", number, name))
+    return {name: f"R{place:02d}" for place, name in enumerate(drawn, start=1)}
+
+
+def model_results(session: Session, cases: list[str], version: str) -> dict[str, tuple[str, dict[str, float]]]:
+    """Study id -> (predicted class, probabilities) of that model, the newest where several devices made one."""
+    found: dict[str, tuple[str, dict[str, float]]] = {}
+    columns = (PredictionRow.study_id, PredictionRow.predicted, PredictionRow.probabilities)
+    for start in range(0, len(cases), _CHUNK):
+        own = PredictionRow.study_id.in_(cases[start : start + _CHUNK])
+        query = select(*columns).where(own, PredictionRow.model_version == version).order_by(PredictionRow.id)
+        found |= {study: (label, values) for study, label, values in session.execute(query)}
+    return found
+
+
+def newest_decision(session: Session) -> int:
+    """Id of the newest adjudication, 0 where there is none: what is kept of results is out of date once it changes."""
+    return session.scalar(select(func.max(AdjudicationRow.id))) or 0
+
+
+def case_facts(session: Session, number: int) -> pd.DataFrame:
+    """The cases of a reader study in the lead's order: study_id, name, modality, facts (JSON of what the source states)."""
+    columns = (StudyRow.id.label("study_id"), StudyRow.name, StudyRow.modality, StudyRow.facts)
+    cases = list_cases(session, number)
+    parts: list[Any] = []
+    for start in range(0, len(cases), _CHUNK):
+        parts.append(frame(session, select(*columns).where(StudyRow.id.in_(cases[start : start + _CHUNK]))))
+    if not parts:
+        return pd.DataFrame(columns=["study_id", "name", "modality", "facts"])
+    table = pd.concat(parts).set_index("study_id").loc[cases].reset_index()
+    return table.rename(columns={"metadata": "facts"}).assign(
+        facts=lambda t: [json.dumps(cell or {}, sort_keys=True) for cell in t["facts"]]
+    )
