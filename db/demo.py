@@ -19,10 +19,13 @@ from core.explain.honesty import benchmark
 from core.explain.honesty.material import Material, material_of
 from core.progress import Bar
 from core.reading import read_upload
+from core.records import Study
 from core.runs import read_case_details, read_run
+from core.tasks import get_task
 from core.training import TrainingJob, train
 from db import datasets, heatmap_measures, models, runs, studies, thumbnails
 from db import engine as store
+from db.demo_study import add_demo_study, lesion_box
 
 TASK = "breast-mri"
 EXPLAINED = (
@@ -66,7 +69,8 @@ def is_empty() -> bool:
 def make_demo(plan: DemoPlan) -> dict[str, Any]:
     """Phantoms, models, runs and a worklist; all go into the store at the end, so a stopped demo leaves it empty.
 
-    Returns the numbers of studies and the ids of the runs.
+    Then simulated readers read the worklist, as a closed reader study. Returns the number of studies, the ids of the runs and
+    of the reader study.
     """
     folder = settings.home() / "demo"
     shutil.rmtree(folder, ignore_errors=True)  # of an earlier attempt that was stopped
@@ -97,8 +101,11 @@ def make_demo(plan: DemoPlan) -> dict[str, Any]:
         profile_folder(dataset.fingerprint, TASK),
         lambda done, total, text: bar(0.95 + 0.01 * done / total, text),
     )
-    stored = _store(plan, folder, dataset)
-    _explain(plan, folder, dataset, lambda fraction, text: bar(0.96 + 0.03 * fraction, f"Heatmaps: {text}"))
+    stored, version, cases, boxes = _store(plan, folder, dataset)
+    if {study.reference_standard for study in cases} == set(get_task(TASK).classes):
+        simulated = step(0.96, 0.01, "Simulated readers")
+        stored["reader_study"] = add_demo_study(version, cases, boxes, plan.seed, simulated)
+    _explain(plan, folder, dataset, lambda fraction, text: bar(0.97 + 0.02 * fraction, f"Heatmaps: {text}"))
     bar(1.0, "Demo ready")
     return stored
 
@@ -149,10 +156,15 @@ def _measured(
     return benchmark.measure(job, [(method, part) for method in EXPLAINED for part in parts])
 
 
-def _store(plan: DemoPlan, folder: Path, dataset: Dataset) -> dict[str, Any]:
+def _store(
+    plan: DemoPlan, folder: Path, dataset: Dataset
+) -> tuple[dict[str, Any], str, list[Study], dict[str, list[float]]]:
+    """What was stored, the version of the model that reviewers get, the worklist's studies and their lesions' boxes."""
     files = sorted((folder / "phantoms" / "images" / "test").rglob("*.dcm"))
     random.Random(plan.seed).shuffle(files)  # by name the classes would follow each other
     secret, run_ids = settings.installation_secret(), []
+    cases: list[Study] = []
+    boxes: dict[str, list[float]] = {}
     entry = datasets.DatasetEntry(
         "Simulated breast MRI", str(folder / "phantoms"), TASK, dataset.fingerprint, dataset.counts()
     )
@@ -160,9 +172,11 @@ def _store(plan: DemoPlan, folder: Path, dataset: Dataset) -> dict[str, Any]:
         datasets.add_dataset(session, entry, actor="demo")
         for file in files[: plan.worklist]:
             for study in read_upload(file.name, file.read_bytes(), task=TASK, secret=secret, trusted=True):
-                studies.add_study(
-                    session, replace(study, reference_standard=file.parts[-3])
-                )  # …/<class>/<patient>/<file>
+                known = replace(study, reference_standard=file.parts[-3])  # …/<class>/<patient>/<file>
+                studies.add_study(session, known)
+                cases.append(known)
+                if (box := lesion_box(file)) is not None:
+                    boxes[known.id] = box
         for model in plan.models:
             out = _run_folder(folder, model)
             record = model_record(load_checkpoint(out / "checkpoint.pt"), model.name)
@@ -173,4 +187,5 @@ def _store(plan: DemoPlan, folder: Path, dataset: Dataset) -> dict[str, Any]:
             thumbnails.put_thumbnails(out / "test" / "thumbnails.zip", run.provenance["thumbnails_sha256"])
             runs.add_run(session, run, read_case_details(out / "test"))
             run_ids.append(run.id)
-    return {"studies": min(plan.worklist, len(files)), "runs": run_ids, "folder": str(folder)}
+    facts = {"studies": min(plan.worklist, len(files)), "runs": run_ids, "folder": str(folder)}
+    return facts, record.version, cases, boxes
