@@ -19,12 +19,15 @@ _STYLE = """<style>
 def navigation(user: User) -> st.navigation:
     # Hidden from reviewers, whose page would only say no; what keeps them out is in the page's own functions.
     for_leads = "visible" if user.role == "lead" else "hidden"
+    for_readers = "hidden" if user.role == "lead" else "visible"
     reading = [
         st.Page(HERE / "worklist.py", title="Worklist", icon=":material/list:", default=True),
         st.Page(HERE / "review.py", title="Review", icon=":material/radiology:"),
         st.Page(HERE / "upload.py", title="Upload", icon=":material/upload_file:"),
         st.Page(HERE / "clean.py", title="Clean", icon=":material/ink_eraser:"),
         st.Page(HERE / "reader_studies.py", title="Reader studies", icon=":material/groups:"),
+        st.Page(HERE / "study_results.py", title="Study results", icon=":material/analytics:", visibility=for_leads),
+        st.Page(HERE / "my_results.py", title="My results", icon=":material/person_search:", visibility=for_readers),
         st.Page(HERE / "adjudication.py", title="Adjudication", icon=":material/gavel:", visibility=for_leads),
         st.Page(HERE / "agreement.py", title="Agreement", icon=":material/handshake:"),
         st.Page(HERE / "runs.py", title="Runs", icon=":material/table_rows:"),

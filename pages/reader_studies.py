@@ -43,6 +43,8 @@ def mine(user: User) -> None:
                 type="primary" if study.id == begun else "secondary", shortcut="N" if study.id == begun else None,
             ):  # fmt: skip
                 st.switch_page("review.py", query_params={"reader_study": str(study.id)})
+            if study.status == "closed":
+                st.page_link("my_results.py", label="My results", icon=":material/person_search:")
             if here.opens_at:
                 st.caption(f"The second session opens on {here.opens_at[:16].replace('T', ' at ')} UTC.")
 
@@ -77,6 +79,12 @@ def card(user: User, study: ReaderStudy) -> None:
             if study.status != "closed":
                 study_steps.add_reader(user, study)
             else:
+                st.page_link(
+                    "study_results.py",
+                    label="Results",
+                    icon=":material/analytics:",
+                    query_params={"study": str(study.id)},
+                )
                 st.page_link(
                     "adjudication.py", label="Adjudicate disagreements", icon=":material/gavel:",
                     query_params={"reader_study": str(study.id)},

@@ -1,0 +1,213 @@
+"""How far readers and model agree: coefficients with a sentence each, matrices, groups of cases. For studies and daily work."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core import figures_readers
+from core.statistics.agreement_groups import reader_agreement_in_groups
+from core.statistics.agreement_numbers import limits_of_agreement
+from core.statistics.agreement_summary import PAIR_STATISTICS, PairwiseMatrix, against, agreement_summary, pairwise
+from core.statistics.agreement_table import Ratings
+from core.statistics.subgroups import bands
+from core.study_readings import StudyReadings, What, model_codes, ratings_of
+from core.tasks import TASKS
+from pages.ui.charts import chart, csv
+from pages.ui.study_data import computed
+from pages.ui.study_tables import shown, text
+
+MEANINGS = {
+    "percent agreement": "Share of pairs of readers who say the same of a case. Agreement by chance is in it.",
+    "Fleiss' kappa": "Agreement beyond chance, where chance draws from everybody's answers together. Falls when one class is rare.",
+    "Conger's kappa": "As Fleiss', but chance follows each reader's own habits; Cohen's kappa for two readers.",
+    "Gwet's AC1": "Agreement beyond chance that stays steady when nearly all cases are of one class.",
+    "Gwet's AC2": "AC1 with partial credit for answers close to each other.",
+    "Brennan–Prediger": "Agreement beyond chance, where chance takes every class equally often.",
+    "Krippendorff's alpha": "1 less observed over expected disagreement; takes missing readings and small samples into account.",
+    "ICC(2,1)": "Share of the spread of numbers that lies between cases, not between readers.",
+    "agreement on": "How often another reader says this class too, where one does.",
+}
+_PAIRS = {
+    "raw": "Raw agreement", "kappa": "Cohen's kappa", "linear": "Kappa, linear weights", "quadratic": "Kappa, quadratic weights",
+    "positive": "Positive agreement", "negative": "Negative agreement",
+}  # fmt: skip
+_WHAT = {"label": "Class", "birads": "BI-RADS", "likelihood": "Likelihood"}
+_LEVELS = {"label": "nominal", "birads": "ordinal", "likelihood": "interval"}
+_CERTAINTY = (0.6, 0.7, 0.8, 0.9)  # of the model, in its class
+_MOST_GROUPS = 12
+
+
+def coefficients(study: StudyReadings, phase: str, key: str) -> None:
+    """The coefficients that are asked for, with n, interval and a sentence on each."""
+    there = [what for what in _WHAT if (study.readings[what].notna() & (study.readings[what] != "")).any()]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        what: What = st.segmented_control(
+            "Agreement on", there, default=there[0], required=True, format_func=_WHAT.get, key=f"{key}_what"
+        )
+        positive = TASKS[study.task].positive if what == "label" else None
+        ratings = ratings_of(study, phase, what)
+        name = ("coefficients", study.fingerprint, phase, what)
+        found = computed(name, lambda job: agreement_summary(ratings, _LEVELS[what], positive or ""))
+        if found is None:
+            return
+        chosen = st.multiselect("Coefficients", list(found), default=_usual(list(found)), key=f"{key}_which:{what}")
+    rows = [{"Coefficient": name, "Value": text(found[name], 3), "What it means": _meaning(name)} for name in chosen]
+    if rows:
+        shown(pd.DataFrame(rows), "Agreement coefficients")
+    st.caption(f"{len(ratings.readers)} readers, {len(ratings.cases)} cases; 95 % intervals over cases.")
+    if what == "likelihood" and len(ratings.readers) > 1:
+        _limits(ratings, key)
+
+
+def _usual(names: list[str]) -> list[str]:
+    wanted = ("percent agreement", "Fleiss' kappa", "Gwet's AC1", "Krippendorff's alpha", "ICC(2,1)")
+    return [name for name in names if name in wanted or name.startswith("agreement on")] or names
+
+
+def _meaning(name: str) -> str:
+    return next(words for start, words in MEANINGS.items() if name.startswith(start))
+
+
+def _limits(ratings: Ratings, key: str) -> None:
+    """Bland and Altman's limits of two readers."""
+    with st.container(horizontal=True):
+        a = st.selectbox("Reader", ratings.readers, key=f"{key}_loa_a", width=240)
+        b = st.selectbox("less reader", [r for r in ratings.readers if r != a], key=f"{key}_loa_b", width=240)
+    values = ratings.values
+    assert values is not None  # likelihoods are numbers
+    columns = [
+        np.where((own := ratings.codes[:, ratings.readers.index(name)]) >= 0, values[own], np.nan) for name in (a, b)
+    ]
+    found = limits_of_agreement(*columns)
+    st.markdown(
+        f"Mean difference {text(found.bias, 1)}; 95 % of differences between {text(found.lower, 1)} and "
+        f"{text(found.upper, 1)} points."
+    )
+
+
+def matrices(study: StudyReadings, phase: str, key: str, others: Mapping[str, np.ndarray] | None = None) -> None:
+    """Every two readers, and the model against each, as heatmaps with numbers. `others` maps a model's name to its codes."""
+    task, ratings = TASKS[study.task], ratings_of(study, phase)
+    statistic = st.segmented_control(
+        "Statistic", [s for s in PAIR_STATISTICS if task.positive or s in ("raw", "kappa")], default="kappa", required=True,
+        format_func=_PAIRS.get, key=f"{key}_pairs", label_visibility="collapsed",
+    )  # fmt: skip
+    models = {"Model": model_codes(study, ratings)} if others is None else dict(others)
+    name = ("pairs", study.fingerprint, phase, statistic, "|".join(models))
+    found = computed(
+        name,
+        lambda job: (
+            pairwise(ratings, statistic, task.positive or ""), against(ratings, models, statistic, task.positive or ""),
+        ),
+    )  # fmt: skip
+    if found is None:
+        return
+    between, with_model = found
+    left, right = st.columns(2, gap="large")
+    if len(ratings.readers) > 1:
+        with left:
+            _matrix(between, f"{_PAIRS[statistic]}, reader and reader", f"{key}-readers")
+    with right if len(ratings.readers) > 1 else left:
+        _matrix(with_model, f"{_PAIRS[statistic]}, model and reader", f"{key}-model")
+
+
+def _matrix(matrix: PairwiseMatrix, title: str, name: str) -> None:
+    def data() -> pd.DataFrame:
+        return pd.DataFrame([
+            {"row": a, "column": b, "value": e.value, "low": e.low, "high": e.high, "n": e.n}
+            for (a, b), e in matrix.estimates.items()
+        ])  # fmt: skip
+
+    chart(figures_readers.matrix_figure(matrix, title), name, data)
+
+
+def groups(study: StudyReadings, phase: str, key: str, facts: Mapping[str, dict[str, object]]) -> None:
+    """Pairs of readers who agree, by the group of the case: reference, model, certainty, and what the source states."""
+    ratings = ratings_of(study, phase)
+    if len(ratings.readers) < 2:
+        st.caption("Agreement between readers needs two of them.")
+        return
+    choices = case_groups(study, ratings.cases, facts)
+    chosen = st.selectbox("Group cases by", list(choices), key=f"{key}_group", width=320)
+    found = reader_agreement_in_groups(ratings, choices[chosen])
+    rows = [{chosen: name.replace("_", " "), "Pairs of readers who agree": text(e)} for name, e in found.items()]
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        figure = figures_readers.groups_figure(found, f"Agreement by {chosen.lower()}", "Pairs who agree")
+        chart(figure, f"{key}-groups", lambda: pd.DataFrame(rows))
+    with right:
+        shown(pd.DataFrame(rows), "Agreement in groups")
+        st.caption(
+            "Share of pairs of readers who name the same class, with 95 % intervals over the cases of the group."
+        )
+
+
+def case_groups(
+    study: StudyReadings, cases: tuple[str, ...], facts: Mapping[str, dict[str, object]]
+) -> dict[str, list[str]]:
+    """Title -> one group name per case: groupings that split these cases into 2 to 12 groups, and always the reference."""
+    first = study.readings.drop_duplicates("case").set_index("case").reindex(list(cases))
+    score = first["score"].to_numpy(np.float64)
+    sure = np.maximum(score, 1 - score)
+    certainty = [
+        "" if not np.isfinite(v) else band
+        for v, band in zip(sure, bands(np.nan_to_num(sure).tolist(), _CERTAINTY), strict=True)
+    ]
+    confidence = study.readings.groupby("case")["confidence"].mean().reindex(list(cases)).to_numpy(np.float64)
+    given = ["" if not np.isfinite(v) else band
+             for v, band in zip(confidence, bands(np.nan_to_num(confidence).tolist(), (25, 50, 75)), strict=True)]  # fmt: skip
+    found = {"Reference standard": first["truth"].tolist()}
+    more = {
+        "Model's class": first["predicted"].tolist(),
+        "Model's certainty": certainty,
+        "Readers' mean confidence": given,
+    }
+    names = sorted({name for own in facts.values() for name in own})
+    more |= {
+        name.replace("_", " ").capitalize(): [_fact(facts.get(case, {}).get(name)) for case in cases] for name in names
+    }
+    for title, own in more.items():
+        if 2 <= len(set(own) - {""}) <= _MOST_GROUPS:
+            found[title] = own
+    return found
+
+
+def _fact(value: object) -> str:
+    """A fact's group: ages by ten years, texts as they are; lists and missing ones in no group."""
+    if isinstance(value, str) and len(value) == 4 and value[:3].isdigit() and value[3] == "Y":
+        return f"{int(value[:3]) // 10 * 10}–{int(value[:3]) // 10 * 10 + 9} years"
+    return str(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else ""
+
+
+def facts_of(table: pd.DataFrame) -> dict[str, dict[str, object]]:
+    """Study id -> what its source states, from `db.study_results.case_facts`."""
+    return {row.study_id: json.loads(row.facts) for row in table.itertuples()}
+
+
+def show(study: StudyReadings, key: str, facts: Mapping[str, dict[str, object]]) -> None:
+    """All of it for a finished study; the parts that nobody opened do not run."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        phase = st.segmented_control(
+            "Readings",
+            study.phases,
+            default=study.phases[-1],
+            required=True,
+            format_func=str.capitalize,
+            key=f"{key}_phase",
+        )
+        part = st.segmented_control(
+            "Show", ["Coefficients", "Two by two", "Groups"], default="Coefficients", required=True, key=f"{key}_part"
+        )
+    if part == "Coefficients":
+        coefficients(study, phase, key)
+    elif part == "Two by two":
+        matrices(study, phase, key)
+    else:
+        groups(study, phase, key, facts)
+    if part == "Coefficients":
+        csv(lambda: study.readings[["case", "reader", "phase", "label", "birads", "likelihood"]], f"{key}-ratings")

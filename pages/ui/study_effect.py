@@ -1,0 +1,194 @@
+"""Sections of the results page about the model: what seeing it does to readers, other ways of reading, maps against regions."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from core.records import Estimate
+from core.statistics.model_effect import GROUPS, SHARES, ModelEffect, effect_by_reader, model_effect
+from core.statistics.reading_strategies import FIGURES, STRATEGIES, Scenario, Strategy, what_if
+from core.study_readings import StudyReadings, effect_table, strategy_table
+from pages.ui.charts import csv
+from pages.ui.jobs import Job
+from pages.ui.study_data import computed
+from pages.ui.study_readers import model_threshold
+from pages.ui.study_tables import percent, say_few_readers, shown, text
+
+SHARE_TITLES = {
+    "changed": "Changed their class",
+    "switched_to_right_model": "Switched to a right model",
+    "switched_to_wrong_model": "Switched to a wrong model",
+    "over_reliance": "Over-reliance",
+    "under_reliance": "Under-reliance",
+}
+_GROUPS = {
+    "accuracy": "Accuracy",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "sensitivity_missed": "Sensitivity, cancers that the model missed",
+    "sensitivity_found": "Sensitivity, cancers that the model found",
+    "specificity_false_alarms": "Specificity, the model's false alarms",
+    "specificity_cleared": "Specificity, cleared by the model",
+}
+_FIGURES = {
+    "recall_rate": "Recall rate", "sensitivity": "Sensitivity", "specificity": "Specificity",
+    "found_per_1000": "Found per 1,000", "ppv": "PPV", "reads_per_1000": "Readings per 1,000",
+}  # fmt: skip
+_STRATEGIES = {
+    "single": "Single reading", "double": "Double reading", "model_second": "Model as second reader", "triage": "Model as triage",
+}  # fmt: skip
+
+
+def effect(study: StudyReadings) -> None:
+    """Switches, reliance, time and sensitivity without and with the model."""
+    if study.phases != ("unaided", "aided"):
+        st.info("The effect of the model needs readings without and with it; this study has one kind only.")
+        return
+    table = effect_table(study)
+    found = computed(("effect", study.fingerprint), lambda job: _effects(table, study.positive, job))
+    if found is None:
+        return
+    whole, by_reader = found
+    say_few_readers(len(whole.readers))
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.markdown("**What readers did when the model was shown**")
+        rows = [
+            {"": SHARE_TITLES[name], "Share": percent(whole.shares[name]), "Of which readings": SHARES[name]}
+            for name in SHARES
+        ]
+        shown(pd.DataFrame(rows), "Switches and reliance")
+        st.markdown("**Time and likelihood**")
+        shown(pd.DataFrame(_times(whole)), "Time")
+    with right:
+        st.markdown("**Right readings without and with the model**")
+        rows = [
+            {"": _GROUPS[name], "Unaided": percent(g.unaided), "Aided": percent(g.aided), "Change": percent(g.change)}
+            for name, g in ((name, whole.groups[name]) for name in GROUPS)
+        ]
+        shown(pd.DataFrame(rows), "Without and with the model")
+    st.markdown("**By reader**")
+    rows = [
+        {"Reader": reader, **{title: percent(own.shares[name]) for name, title in SHARE_TITLES.items()},
+         "Time saved": percent(own.time_saved)}
+        for reader, own in by_reader.items()
+    ]  # fmt: skip
+    shown(pd.DataFrame(rows), "Effect by reader")
+    st.caption(
+        "95 % bootstrap intervals over cases (within the truth) and readers together; a reader's own over cases. n counts readings."
+    )
+    csv(lambda: pd.DataFrame(_effect_rows(whole, by_reader)), "effect")
+
+
+def _effects(table: pd.DataFrame, positive: str, job: Job) -> tuple[ModelEffect, dict[str, ModelEffect]]:
+    readers = list(table["reader"].unique())
+    total, own = len(readers) + 1, {}
+    job.report(0, total, "Resampling all readers")
+    whole = model_effect(table, positive)
+    for place, reader in enumerate(readers, start=1):
+        job.report(place, total, "Resampling each reader")
+        own |= effect_by_reader(table[table["reader"] == reader], positive, replicates=1000)
+    return whole, own
+
+
+def _times(whole: ModelEffect) -> list[dict[str, str]]:
+    rows = []
+    if whole.seconds is not None:
+        rows = [
+            {"": "Seconds per reading, unaided", "Value": text(whole.seconds.unaided, 1)},
+            {"": "Seconds per reading, aided", "Value": text(whole.seconds.aided, 1)},
+            {"": "Time saved", "Value": percent(whole.time_saved)},
+        ]
+    if whole.likelihood_gain is not None:
+        rows.append({"": "Likelihood moved to the truth, points", "Value": text(whole.likelihood_gain, 1)})
+    return rows
+
+
+def _effect_rows(whole: ModelEffect, by_reader: dict[str, ModelEffect]) -> list[dict[str, object]]:
+    rows = []
+    for who, e in (("all", whole), *by_reader.items()):
+        parts: dict[str, Estimate | None] = dict(e.shares)
+        for name, group in e.groups.items():
+            parts |= {f"{name}.{part}": getattr(group, part) for part in ("unaided", "aided", "change")}
+        parts |= {"time_saved": e.time_saved, "likelihood_gain": e.likelihood_gain}
+        rows += [
+            {"reader": who, "figure": name, "value": p.value, "low": p.low, "high": p.high, "n": p.n, "method": p.method}
+            for name, p in parts.items() if p is not None
+        ]  # fmt: skip
+    return rows
+
+
+def strategies(study: StudyReadings) -> None:
+    """What if cases were read otherwise, at another prevalence, by another pool of readers?"""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        phase = st.segmented_control(
+            "Readings",
+            study.phases,
+            default=study.phases[0],
+            required=True,
+            format_func=str.capitalize,
+            key="sr_wi_phase",
+        )
+        per_mille = st.slider("Positive cases per 1,000", 1, 500, 10, key="sr_prevalence", width=260)
+        arbitration = st.segmented_control(
+            "Arbitration", ["third reader", "consensus"], default="third reader", required=True, format_func=str.capitalize,
+            key="sr_arbitration",
+        )  # fmt: skip
+        own = model_threshold(study)
+        recalls = st.number_input(
+            "Model recalls from", 0.0, 1.0, own or 0.5, 0.01, format="%.3f", key="sr_recalls", width=150
+        )
+        out = st.number_input(
+            "Triage rules out below", 0.0, 1.0, round((own or 0.5) / 2, 3), 0.01, format="%.3f", key="sr_out", width=170
+        )
+    pool = st.multiselect(
+        "Reader pool", study.readers, default=list(study.readers), key=f"sr_pool:{study.fingerprint[:8]}"
+    )
+    table = strategy_table(study, phase)
+    table = table[table["reader"].isin(pool)]
+    if table.empty:
+        st.info("Choose at least one reader.")
+        return
+    scored = "score" in table.columns
+    scenario = Scenario(per_mille / 1000, recalls if scored else None, out if scored else None, arbitration)
+    key = ("what-if", study.fingerprint, phase, str(scenario), "|".join(sorted(pool)))
+    found = computed(key, lambda job: what_if(table, scenario))
+    if found is None:
+        return
+    say_few_readers(len(pool))
+    _strategy_tables(found)
+    notes = ["" if scored else "The model has no result of some cases, so strategies with it are left out.",
+             "Aided readings are not independent of the model: strategies that combine both flatter it."
+             if phase == "aided" and scored else ""]  # fmt: skip
+    st.caption(
+        "Worked out from stored, independent readings, averaged over all ways to pick readers of a case; 95 % bootstrap intervals "
+        f"over cases and, from four readers on, readers. The prevalence is taken as given. {' '.join(filter(None, notes))}"
+    )
+
+
+def _strategy_tables(found: dict[str, Strategy]) -> None:
+    def cell(figure: str, e: Estimate | None) -> str:
+        if e is not None and figure in ("found_per_1000", "reads_per_1000"):
+            return text(e, 1 if figure == "found_per_1000" else 0)
+        return percent(e)
+
+    rows = [
+        {
+            "Strategy": _STRATEGIES[name],
+            "How": STRATEGIES[name],
+            **{t: cell(f, s.figures.get(f)) for f, t in _FIGURES.items()},
+        }
+        for name, s in found.items()
+    ]
+    shown(pd.DataFrame(rows), "Strategies")
+    changes = [
+        {"Against single reading": _STRATEGIES[name], **{t: cell(f, s.changes.get(f)) for f, t in _FIGURES.items()}}
+        for name, s in found.items() if name != "single"
+    ]  # fmt: skip
+    if changes:
+        shown(pd.DataFrame(changes), "Changes")
+    csv(lambda: pd.DataFrame([
+        {"strategy": name, "figure": f, "value": e.value, "low": e.low, "high": e.high, "n": e.n}
+        for name, s in found.items() for f, e in s.figures.items() if f in FIGURES
+    ]), "what-if")  # fmt: skip

@@ -1,0 +1,80 @@
+"""Tables that the pages about reader studies share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+import streamlit as st
+
+from core.figures import estimate_text
+from core.records import Estimate
+from core.statistics.paired import Difference
+from core.study_readings import StudyReadings
+
+FIGURES = {
+    "accuracy": "Accuracy", "sensitivity": "Sensitivity", "specificity": "Specificity", "auc": "AUC", "seconds": "Seconds per case",
+}  # fmt: skip
+FEW_READERS = 4
+SIMULATED = "Simulated readers: no person read these cases. Nothing here says anything about radiologists."
+
+
+def text(estimate: Estimate | None, digits: int = 2) -> str:
+    """An estimate as a cell, '–' where there is none."""
+    return "–" if estimate is None else estimate_text(estimate, digits)
+
+
+def percent(estimate: Estimate | None) -> str:
+    """A share as a cell: '45 % (30–61), n = 40'."""
+    if estimate is None:
+        return "–"
+    if estimate.value is None or estimate.low is None or estimate.high is None:
+        return estimate_text(estimate)
+    value, low, high = (_whole(100 * v) for v in (estimate.value, estimate.low, estimate.high))
+    dash = " to " if "−" in low + high else "–"
+    return f"{value} % ({low}{dash}{high}), n = {estimate.n:,}"
+
+
+def _whole(value: float) -> str:
+    return f"{round(value) + 0:d}".replace("-", "−")  # + 0: no minus before a zero
+
+
+def difference_text(difference: Difference) -> str:
+    """'+0.04 (−0.01 to 0.09)', or why it is undefined."""
+    if difference.value is None:
+        return f"undefined: {difference.reason}"
+    if difference.low is None or difference.high is None:
+        return f"{difference.value:+.3f}, no interval: {difference.reason}".replace("-", "−")
+    return f"{difference.value:+.3f} ({difference.low:.3f} to {difference.high:.3f})".replace("-", "−")
+
+
+def p_text(p: float | None) -> str:
+    """A p value as a cell."""
+    return "–" if p is None else ("< 0.001" if p < 0.001 else f"{p:.3f}")
+
+
+def estimates_table(rows: Mapping[str, Mapping[str, Estimate]], first: str, columns: Mapping[str, str]) -> pd.DataFrame:
+    """One row per key of `rows`, one column per entry of `columns` (key -> title)."""
+    return pd.DataFrame(
+        [{first: name, **{title: text(own.get(key)) for key, title in columns.items()}} for name, own in rows.items()]
+    )
+
+
+def say_origin(study: StudyReadings) -> None:
+    """What must be said of a study's readers on every page and in every section that shows them."""
+    if study.origin == "simulated":
+        st.warning(SIMULATED, icon=":material/smart_toy:")
+
+
+def say_few_readers(readers: int) -> None:
+    """The caution that bootstrap intervals of few readers need."""
+    if 1 < readers <= FEW_READERS:
+        st.caption(
+            f":orange[{readers} readers only: resampling cannot show how much readers differ, so these intervals are probably too "
+            "narrow.]"
+        )
+
+
+def shown(table: pd.DataFrame, name: str, **config: str) -> None:
+    """A plain table."""
+    st.dataframe(table, hide_index=True, alt=name, column_config=config or None)

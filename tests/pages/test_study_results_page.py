@@ -1,0 +1,146 @@
+"""Results of a reader study on the pages: every section runs, numbers are right, nobody sees what is not theirs."""
+
+import pytest
+
+from core.records import Refused
+from core.study_exchange import export_table, read_study
+from db import engine, reader_studies, studies, users
+from db.users import User
+from pages.ui import study_data, study_exchange
+from tests.core.study_readings_factory import study
+from tests.db import make
+from tests.db.test_reader_studies import read_all
+from tests.pages.test_pages import open_page, said
+
+LEAD, READER = User("Lea", "lead", ""), User("Ann", "reviewer", "")
+SECTIONS = ("Readers", "MRMC", "Effect of the model", "Agreement", "What if", "Planner", "Regions and heatmaps", "Data")
+NAMES = {name: name for name in ("Ann", "Bob", "Cid", "Dee")}
+
+
+def people():
+    """A lead and the readers of `make.reader_study`."""
+    with engine.write() as session:
+        for name, role in (("Lea", "lead"), ("Ann", "reviewer"), ("Bob", "reviewer"), ("Eve", "reviewer")):
+            if users.get_user(session, name) is None:
+                users.add_user(session, name, role)
+
+
+def closed(**changes):
+    """A closed study of four cases whose references are known; gives its id."""
+    cases = []
+    with engine.write() as session:
+        for i in range(4):
+            one = make.study(i, reference_standard="malignant" if i % 2 else "benign")
+            studies.add_study(session, one)
+            cases.append(one.id)
+    for i, case in enumerate(cases):
+        make.add_prediction(case, malignant=0.9 if i else 0.7)
+    number = make.reader_study(cases, **changes)
+    for reader in ("Ann", "Bob"):
+        read_all(number, reader, likelihood=80)
+    with engine.write() as session:
+        reader_studies.close_reader_study(session, number, "Lea")
+    return number
+
+
+def upload(table, name="elsewhere.csv"):
+    """What Streamlit's uploader gives."""
+    return type("File", (), {"name": name, "getvalue": lambda self: table.to_csv(index=False).encode()})()
+
+
+def test_an_empty_store_says_when_results_come(store):
+    """For the lead and for a reader."""
+    people()
+    assert "No results yet" in said(open_page("study_results", user="Lea"))
+    assert "No results of yours yet" in said(open_page("my_results", user="Ann"))
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_section_runs_on_a_closed_study(store, section):
+    """Two readers, four cases: small, but nothing falls over; what is undefined says so."""
+    people()
+    closed()
+    at = open_page("study_results", user="Lea")
+    at.segmented_control(key="sr_section").set_value(section).run(timeout=60)
+    for _ in range(20):
+        if not at.get("progress") or section == "Readers":
+            break
+        at.run(timeout=60)
+    assert not at.exception
+    assert [e.value for e in at.error] == []
+
+
+def test_the_readers_table_is_what_was_read(store):
+    """Everybody always said malignant: sensitivity 1, specificity 0, of two cases each."""
+    people()
+    closed()
+    at = open_page("study_results", user="Lea")
+    first, second = (frame.value for frame in at.dataframe[:2])
+    assert first["Unaided"].tolist() == ["1.00 (0.34–1.00), n = 2"] * 2
+    assert second["Aided"].tolist() == ["0.00 (0.00–0.66), n = 2"] * 2
+
+
+def test_results_are_for_leads_in_the_functions_too(store):
+    """A reader who calls what the page calls is refused, page or no page."""
+    people()
+    number = closed()
+    at = open_page("study_results", user="Ann")
+    assert "Only a project lead" in said(at)
+    found = study_data.finished_studies(LEAD)[0]
+    readings = study_data.load(LEAD, found)
+    assert found.number == number
+    for call in (
+        lambda: study_data.finished_studies(READER), lambda: study_data.load(READER, found),
+        lambda: study_exchange.downloads(READER, found, readings), lambda: study_exchange.import_form(READER),
+        lambda: study_exchange.add_import(READER, upload(study().readings), "x", "breast-mri"),
+    ):  # fmt: skip
+        with pytest.raises(Refused, match="Only a project lead"):
+            call()
+
+
+def test_a_readers_page_is_their_own_and_has_no_names(store):
+    """Ann sees hers; Eve, who read nothing, sees nothing; Bob's name is nowhere."""
+    people()
+    closed()
+    at = open_page("my_results", user="Ann")
+    assert not at.exception
+    assert "Cases to look at again (2)" in said(at)
+    assert not any("Bob" in frame.value.to_csv() for frame in at.dataframe)
+    assert "Bob" not in said(at)
+    assert "No results of yours yet" in said(open_page("my_results", user="Eve"))
+
+
+def test_a_simulated_study_says_so_everywhere(store):
+    """On the lead's page and on a reader's."""
+    people()
+    closed(simulated=True)
+    for page, who in (("study_results", "Lea"), ("my_results", "Ann")):
+        assert "no person read these cases" in " ".join(w.value for w in open_page(page, user=who).warning)
+
+
+def test_an_import_shows_on_the_same_page_and_repeats_double_nothing(store):
+    """The exported file of another installation becomes a study marked as imported."""
+    people()
+    table = export_table(study(), NAMES)
+    rows, simulated = read_study(upload(table).getvalue(), "a.csv", "breast-mri")
+    added = study_exchange.store_import(rows, "Elsewhere", "breast-mri", simulated, "Lea")
+    assert study_exchange.store_import(rows, "Other name", "breast-mri", simulated, "Lea") is None
+    at = open_page("study_results", user="Lea", study=f"i{added.id}")
+    assert not at.exception
+    assert "imported" in said(at)
+    assert "4 readers · 4 cases · 32 readings" in said(at)
+
+
+def test_what_pages_give_away_carries_pseudonyms(store):
+    """Readings and .imrmc hold R01 and R02, no names; decisions hold no decider."""
+    people()
+    closed()
+    found = study_data.finished_studies(LEAD)[0]
+    readings = study_data.load(LEAD, found)
+    names = study_exchange.pseudonyms_of(found, readings)
+    assert sorted(names.values()) == ["R01", "R02"]
+    given = export_table(readings, names).to_csv() + study_exchange.imrmc(readings, names).decode()
+    given += study_exchange.decisions(found).decode()
+    assert "Ann" not in given
+    assert "Bob" not in given
+    assert "Research use, not for diagnosis" in given
