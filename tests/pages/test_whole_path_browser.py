@@ -10,54 +10,9 @@ import pytest
 from core.reader_records import StudyPlan
 from core.records import Prediction
 from db import drafts, engine, predictions, reader_studies, reader_turns, reviews, studies, users
-from tests.pages.conftest import register
+from tests.pages.conftest import WAIT, register
 
 pytestmark = pytest.mark.browser
-WAIT = 30_000
-
-
-class Visitor:
-    """A signed-in person with a browser window, who notes every request and every websocket frame."""
-
-    def __init__(self, chromium, url, name, role="reviewer"):
-        self.url, self.requests, self.frames = url, [], []
-        self.context = chromium.new_context(viewport={"width": 1600, "height": 950}, color_scheme="dark")
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(WAIT)
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("websocket", lambda ws: ws.on("framereceived", lambda frame: self.frames.append(frame)))
-        self.page.goto(f"{url}/")
-        self.page.fill("#name", name)
-        self.page.check(f"input[value={role}]")
-        self.page.click("button[type=submit]")
-        self.page.wait_for_selector("h1:has-text('Worklist')")
-
-    def go(self, title):
-        """Open a page by the navigation."""
-        self.page.click(f"[data-testid=stTopNavLink]:has-text('{title}')")
-
-    def text(self, pattern):
-        """Wait until the page says something."""
-        self.page.wait_for_selector(f"text=/{pattern}/")
-
-    def received(self, since=0):
-        """All that the server sent over the websocket, from that frame on, as text."""
-        frames = self.frames[since:]
-        return b"\n".join(f if isinstance(f, bytes) else f.encode() for f in frames).decode("latin-1")
-
-
-@pytest.fixture
-def visit(chromium, server_url):
-    """Sign somebody in; their window closes at the end."""
-    visitors = []
-
-    def enter(name, role="reviewer"):
-        visitors.append(Visitor(chromium, server_url, name, role))
-        return visitors[-1]
-
-    yield enter
-    for visitor in visitors:
-        visitor.context.close()
 
 
 @pytest.fixture(scope="module")
