@@ -146,9 +146,13 @@ def _newest(reader_study: int | None) -> Select[Any]:
 
 
 def _disagreements(session: Session, query: QueueQuery) -> Select[Any]:
-    """study_id, kind, readings, first (id of the oldest): one row per case of the scope that somebody must look at."""
     _check_closed(session, query.reader_study)
-    newest = _newest(query.reader_study).subquery()
+    return _disagreements_of(query.reader_study)
+
+
+def _disagreements_of(reader_study: int | None) -> Select[Any]:
+    """study_id, kind, readings, first (id of the oldest): one row per case of the scope that somebody must look at."""
+    newest = _newest(reader_study).subquery()
     differ = func.min(newest.c.label) != func.max(newest.c.label)
     against = func.max(case((PredictionRow.predicted != newest.c.label, 1), else_=0)) == 1
     columns = (

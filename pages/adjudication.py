@@ -104,9 +104,9 @@ user = identity.current_user()
 identity.require_lead(user)
 st.title("Adjudication")
 query = scope()
-with store.read() as db_session:
-    waiting = list(adjudication.list_queue(db_session, query)["study_id"])
 skipped = st.session_state.get("adj_skipped", [])
+with store.read() as db_session:  # two that were not skipped are among them, if there are any
+    waiting = list(adjudication.list_queue(db_session, query, limit=len(skipped) + 2)["study_id"])
 waiting.sort(key=lambda study: skipped.index(study) if study in skipped else -1)
 if asked := st.query_params.get("study", ""):
     case(user, query, asked, None)

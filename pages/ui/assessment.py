@@ -161,6 +161,10 @@ def correct(case: Case) -> None:
 
 
 def _save(case: Case, prediction_id: int | None, token: str, after_save: Callable[[Case], None]) -> None:
+    if case.place is not None and case.phase == "aided" and prediction_id is None:
+        raise Refused(
+            "The model gave no result, and without one this is no aided reading. Reload the page, or tell the lead."
+        )
     # Read here: the writer's thread, in which the rest runs, knows neither widgets nor session.
     widgets, seconds = _widgets(case), seconds_spent(case)
     stored = writer.save(lambda session: _store(session, case, prediction_id, token, (widgets, seconds)))

@@ -90,4 +90,4 @@ def show(case: Case) -> None:
             f"Class **1–{len(case.task.classes)}** · likelihood **L** · BI-RADS **Shift+0–6** · save **Ctrl+Enter**. "
             "The clock stands while this window is hidden or nobody moves for two minutes."
         )
-        st.page_link("reader_studies.py", label="To my reader studies", icon=":material/groups:")
+        st.page_link("reader_studies.py", label="Reader studies", icon=":material/groups:")

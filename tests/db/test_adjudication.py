@@ -141,3 +141,16 @@ def test_an_unknown_study_is_refused(store):
     """A decision needs a case."""
     with pytest.raises(Refused, match="not in the store"):
         decide("x")
+
+
+def test_the_queue_looks_each_reading_up_once(sqlite_only):
+    """Paged by the database; what supersedes a reading and whether it has an aided one is found in an index, never by a scan."""
+    with engine.read() as session:
+        for number in (None, 1):
+            found = adjudication._disagreements_of(number).compile(
+                engine.current_engine(), compile_kwargs={"literal_binds": True}
+            )
+            plan = [row[3] for row in session.execute(text(f"EXPLAIN QUERY PLAN {found}"))]
+            assert [line for line in plan if line.startswith("SCAN")] in (["SCAN reviews"], []), plan
+            assert any("SEARCH" in line and "(supersedes=?)" in line for line in plan), plan
+            assert any("SEARCH" in line and "(reviewer=? AND study_id=? AND phase=?" in line for line in plan), plan

@@ -8,9 +8,9 @@ import streamlit as st
 
 from core.reader_records import Rules, StudyPlan
 from core.records import Refused
-from db import adjudication, drafts, engine, predictions, reader_studies, reader_turns, reviews
+from db import adjudication, drafts, engine, models, predictions, reader_studies, reader_turns, reviews
 from db.adjudication import QueueQuery
-from pages.ui import identity, study_form
+from pages.ui import identity, ready, study_form
 from pages.ui.clock import Clock
 from tests.pages.conftest import register
 from tests.pages.test_pages import add_person, add_studies, button, open_page, read, said
@@ -133,6 +133,32 @@ def read_case(number):
     """The study's only case."""
     with engine.read() as session:
         return reader_studies.list_cases(session, number)[0]
+
+
+def test_a_model_withdrawn_meanwhile_goes_on_in_its_study(version):
+    """What the study began with is what it ends with, whatever daily work gets by then."""
+    number = make_study(add_studies(1), version)
+    at = read(open_turn(number), "Benign", "Save and show")
+    with engine.write() as session:
+        models.set_model_status(session, version, "withdrawn", "Lea")
+    at = open_turn(number)
+    assert "Small CNN, test" in said(at)
+    read(at, "Benign", "Save and next")
+    assert turn_of(number) is None
+
+
+def test_without_a_result_there_is_no_aided_reading(version, monkeypatch):
+    """A model that gives none would make an unaided reading count as aided: refused, and what was entered is kept."""
+    number = make_study(add_studies(1), version, "aided")
+
+    def fails(*_):
+        raise Refused("The model's file is damaged.")
+
+    monkeypatch.setattr(ready, "prediction_of", fails)
+    at = read(open_turn(number), "Benign", "Save and next")
+    assert "no aided reading" in " ".join(e.value for e in at.error)
+    assert turn_of(number).done == 0
+    assert not button(at, "Save and next").disabled
 
 
 def test_drafts_and_the_clock_s_sum_survive_a_reload(version):
