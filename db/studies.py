@@ -5,10 +5,8 @@ Nothing here knows a model's result: neither order nor filter of the worklist ca
 
 from __future__ import annotations
 
-import base64
-import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import pandas as pd
@@ -16,9 +14,10 @@ from sqlalchemy import ColumnElement, case, false, func, select, true, tuple_
 from sqlalchemy.orm import Session
 
 from core import settings
-from core.records import Image, Study, Window
+from core.records import Study
 from db.frames import frame
-from db.pixels import load_pixels, put_pixels
+from db.images import ImageSummary, image_row, image_summary, load_image
+from db.pixels import put_pixels
 from db.reader_turns import held_back
 from db.tables import DraftRow, HoldRow, ImageRow, ReviewRow, StudyRow
 
@@ -27,35 +26,6 @@ Sort = Literal["newest", "oldest", "name"]
 Protocol = Literal["unaided-then-aided", "aided"]
 
 STATUSES: tuple[Status, ...] = get_args(Status)
-
-
-@dataclass(frozen=True)
-class ImageSummary:
-    """An image without its pixels: height and width in pixels, `bits` (8 or 16) per sample, the rest as `Image` has it."""
-
-    pixel_hash: str
-    height: int
-    width: int
-    colour: bool
-    bits: int
-    window: Window | None
-    laterality: str
-    view: str
-    frame: int
-    spacing_mm: tuple[float, float] | None
-    slope: float
-    intercept: float
-    windows: tuple[Window, ...] = ()
-    series: int = 0
-    phase: int | None = None
-    slice: int | None = None
-    frame_time_ms: float | None = None
-    orientation: tuple[str, str] | None = None
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the pixels: (H, W), or (H, W, 3) for colour."""
-        return (self.height, self.width, 3) if self.colour else (self.height, self.width)
 
 
 @dataclass(frozen=True)
@@ -122,7 +92,7 @@ def add_study(session: Session, study: Study) -> bool:
     )
     session.flush()  # the images refer to it
     rows = zip(study.images, hashes, strict=True)
-    session.add_all(_image_row(study.id, position, image, key) for position, (image, key) in enumerate(rows))
+    session.add_all(image_row(study.id, position, image, key) for position, (image, key) in enumerate(rows))
     session.flush()
     return True
 
@@ -183,7 +153,7 @@ def get_study_summary(session: Session, study_id: str) -> StudySummary | None:
     held = session.scalar(select(HoldRow.reason).where(HoldRow.study_id == study_id, HoldRow.released_at.is_(None)))
     return StudySummary(
         row.id, row.name, row.modality, row.task, row.patient_id, row.facts, row.created_at,
-        tuple(_image_summary(image) for image in images), held or "",
+        tuple(image_summary(image) for image in images), held or "",
     )  # fmt: skip
 
 
@@ -196,26 +166,6 @@ def pixel_hashes(session: Session, study_id: str) -> tuple[str, ...]:
 def reference_standard(session: Session, study_id: str) -> str | None:
     """The class that the study's source states, or None. Not for a reviewer's eyes."""
     return session.scalar(select(StudyRow.reference_standard).where(StudyRow.id == study_id))
-
-
-def load_image(summary: ImageSummary) -> Image:
-    """The image with its pixels. Raises `StoreError` when they are missing or damaged."""
-    return Image(
-        pixels=load_pixels(summary.pixel_hash, summary.shape, f"uint{summary.bits}"),
-        window=summary.window,
-        laterality=summary.laterality,  # type: ignore[arg-type]
-        view=summary.view,
-        frame=summary.frame,
-        spacing_mm=summary.spacing_mm,
-        slope=summary.slope,
-        intercept=summary.intercept,
-        windows=summary.windows,
-        series=summary.series,
-        phase=summary.phase,
-        slice=summary.slice,
-        frame_time_ms=summary.frame_time_ms,
-        orientation=summary.orientation,
-    )
 
 
 def list_worklist(session: Session, query: WorklistQuery) -> pd.DataFrame:
@@ -331,51 +281,3 @@ def _status(reviewer: str, protocol: str) -> ColumnElement[str]:
 
 def _exists(column: Any, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
     return select(column).where(*conditions).correlate(StudyRow).exists()
-
-
-def _image_row(study_id: str, position: int, image: Image, pixel_hash: str) -> ImageRow:
-    height, width = image.pixels.shape[:2]
-    return ImageRow(
-        study_id=study_id,
-        position=position,
-        pixel_hash=pixel_hash,
-        height=height,
-        width=width,
-        colour=image.is_colour,
-        bits=8 * image.pixels.dtype.itemsize,
-        window=None if image.window is None else _packed(image.window),
-        laterality=image.laterality,
-        view=image.view,
-        frame=image.frame,
-        spacing_mm=None if image.spacing_mm is None else list(image.spacing_mm),
-        slope=image.slope,
-        intercept=image.intercept,
-        windows=[_packed(window) for window in image.windows],
-        series=image.series,
-        phase=image.phase,
-        slice=image.slice,
-        frame_time_ms=image.frame_time_ms,
-        orientation=None if image.orientation is None else list(image.orientation),
-    )
-
-
-def _image_summary(row: ImageRow) -> ImageSummary:
-    return ImageSummary(
-        row.pixel_hash, row.height, row.width, row.colour, row.bits,
-        None if row.window is None else _unpacked(row.window),
-        row.laterality, row.view, row.frame,
-        None if row.spacing_mm is None else (row.spacing_mm[0], row.spacing_mm[1]),
-        row.slope, row.intercept, tuple(_unpacked(window) for window in row.windows),
-        row.series, row.phase, row.slice, row.frame_time_ms,
-        None if row.orientation is None else (row.orientation[0], row.orientation[1]),
-    )  # fmt: skip
-
-
-def _packed(window: Window) -> dict[str, Any]:
-    """A window as JSON; a table is packed, since thousands of its numbers would make a long row."""
-    return asdict(window) | {"table": base64.b64encode(zlib.compress(window.table)).decode() if window.table else ""}
-
-
-def _unpacked(values: Mapping[str, Any]) -> Window:
-    table = values.get("table", "")
-    return Window(**{**values, "table": zlib.decompress(base64.b64decode(table)) if table else b""})

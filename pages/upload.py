@@ -86,6 +86,7 @@ files = st.file_uploader(
     f"Drop {KINDS} (200 MB each). DICOM says itself what it shows; names and identifiers are not kept.",
     accept_multiple_files="directory" if folder else True,
     key=f"uploader:{folder}:{st.session_state[ROUND]}",
+    help="A browser takes minutes to send thousands of single files: send a ZIP, or ask for `python -m db import FOLDER`.",
 )
 if files:
     imports.start(user.name, files, task or "", NpzPart.of(split, span))

@@ -13,6 +13,7 @@ from core.thumbnails import thumbnail
 from db import engine as store
 from db import holds, studies
 from db.holds import Hold
+from db.images import ImageSummary, load_image
 from db.users import User
 from pages.ui import cleaning, messages
 
@@ -110,6 +111,6 @@ def _picture(study_id: str) -> str:
 
 
 @st.cache_resource(max_entries=4 * SHEET, ttl=300, show_spinner=False)
-def _encoded(pixel_hash: str, _image: studies.ImageSummary) -> str:
-    jpeg = thumbnail(studies.load_image(_image), _EDGE, "JPEG")
+def _encoded(pixel_hash: str, _image: ImageSummary) -> str:
+    jpeg = thumbnail(load_image(_image), _EDGE, "JPEG")
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"

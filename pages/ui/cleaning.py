@@ -9,7 +9,8 @@ import streamlit as st
 
 from core.deidentify.hold import masked
 from db import engine as store
-from db import holds, pixels, studies
+from db import holds, pixels
+from db.images import load_image
 from db.studies import StudySummary
 from db.users import User
 
@@ -49,7 +50,7 @@ def release(user: User, study: StudySummary, drawn: Sequence[Mapping[str, Any]],
         holds.require_may_clean(session, study.id, user)
     new = {}
     if drawn:
-        new = masked([studies.load_image(image) for image in study.images], drawn, everywhere=everywhere)
+        new = masked([load_image(image) for image in study.images], drawn, everywhere=everywhere)
         pixels.put_all(new.values())  # before the transaction, which must be short
     with store.write() as session:
         holds.release(session, study.id, user, new)

@@ -24,7 +24,8 @@ from core.records import Refused
 from db import engine as store
 from db import studies
 from db.engine import StoreError
-from db.studies import ImageSummary, StudySummary, load_image
+from db.images import ImageSummary, load_image
+from db.studies import StudySummary
 from pages.ui.pixel_route import DAY_S
 
 KEPT = 128  # pictures of a few hundred kilobytes each, as they are sent

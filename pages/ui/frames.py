@@ -7,7 +7,8 @@ from typing import Any, Literal
 from core.records import Refused
 from db import engine as store
 from db import studies
-from db.studies import ImageSummary, StudySummary
+from db.images import ImageSummary
+from db.studies import StudySummary
 from pages.ui.derived import dynamic_series
 from pages.ui.pixel_route import pixel_url
 from pages.ui.viewer import Frame
