@@ -60,7 +60,9 @@ def viewer(case: Case, shown: Shown | None, after: str | None) -> None:
     heatmap = None
     if shown:
         title = METHODS[shown.heatmap.method].title
-        heatmap = viewer_heatmap(shown.heatmap, shown.image_index, own_scale(shown.heatmap), title=title)
+        top = shown.scales[0]
+        scale = own_scale(shown.heatmap) if top is None else (-top if shown.heatmap.signed else 0.0, top)
+        heatmap = viewer_heatmap(shown.heatmap, shown.image_index, scale, title=title)
 
     def keep_regions() -> None:
         received = received_regions()

@@ -92,6 +92,12 @@ def _forget_oldest(jobs: dict[Key, HeatmapJob]) -> None:
         jobs.pop(next(iter(jobs)))
 
 
+def busy() -> bool:
+    """Whether somebody waits for a heatmap: work that nobody waits for lets it go first."""
+    with _LOCK:
+        return any(not job.future.done() for job in _jobs().values())
+
+
 def forget_job(job: HeatmapJob) -> None:
     """Let the next `heatmap_job` start this one anew."""
     with _LOCK:

@@ -12,7 +12,7 @@ import streamlit as st
 
 from core.explain import METHODS, display_scale, overlay, overlay_png, save_heatmap
 from core.records import Heatmap
-from pages.ui import resources
+from pages.ui import heatmap_checks, resources
 from pages.ui.case import Case
 from pages.ui.heatmap_row import Shown, caption
 
@@ -22,37 +22,46 @@ LONGEST = 900  # pixels of a panel's longer side: a mammogram's own would take s
 
 def show(case: Case, shown: Shown) -> None:
     """The panels, where there are two maps or more, and the downloads."""
+    if len(shown.maps) == 1:
+        heatmap_checks.show(case, shown.image, shown.heatmap)
     with st.container(horizontal=True, vertical_alignment="center"):
         same = len(shown.maps) > 1 and st.toggle(
             "One colour scale for all", key=case.key("same_scale"),
             help="Full colour is the largest raw value of all these maps. Methods measure different things: "
             "a pale map is not a weaker reason.",
         )  # fmt: skip
+        own = len(shown.maps) > 1 and any(shown.scales) and not same and st.toggle(
+            "Each picture's own colours", key=case.key("own_scale"),
+            help="Full colour is each map's own maximum: a map of nothing then looks like something.",
+        )  # fmt: skip
         _downloads(case, shown)
     if len(shown.maps) < 2:
         return
-    top = max(display_scale(heatmap) for heatmap in shown.maps) if same else None
+    largest = max(display_scale(heatmap) for heatmap in shown.maps) if same else None
     step = math.ceil(max(shown.image.pixels.shape[:2]) / LONGEST)
     small = replace(shown.image, pixels=shown.image.pixels[::step, ::step])
     columns = st.columns(COLUMNS, gap="small")
     for i, heatmap in enumerate(shown.maps):
+        top = largest if same else None if own else shown.scales[i]
         with columns[i % COLUMNS]:
             st.markdown(f"**{_title(heatmap)}**")
             st.image(overlay(small, heatmap, scale=top or None, opacity=0.7), width="stretch")
-            st.caption(caption(heatmap, shown.image, top or None))
+            heatmap_checks.show(case, shown.image, heatmap)
+            st.caption(f"{caption(heatmap, shown.image, top or None)} {shown.trust[i]}")
 
 
 def _downloads(case: Case, shown: Shown) -> None:
     """Each file is made when its button is clicked, never before."""
     with st.popover("Download", icon=":material/download:", type="tertiary"):
         named = {_title(heatmap): heatmap for heatmap in shown.maps}
+        tops = dict(zip(named, shown.scales, strict=True))
         choice = st.selectbox("Heatmap", list(named), key=case.key("download_map"))
         if choice not in named:
             return
         heatmap = named[choice]
         name = f"{case.study.name}-{heatmap.method}-{heatmap.target_class}".replace(" ", "_").replace("/", "_")
         for label, ending, mime, make in (
-            ("Overlay, PNG", "png", "image/png", lambda: overlay_png(shown.image, heatmap)),
+            ("Overlay, PNG", "png", "image/png", lambda: overlay_png(shown.image, heatmap, scale=tops[choice])),
             ("Raw values, NPZ", "npz", "application/octet-stream", lambda: _npz(heatmap)),
             ("Overlay, DICOM", "overlay.dcm", "application/dicom", _dicom(case, shown, heatmap, "secondary_capture")),
             ("Raw values, DICOM", "raw.dcm", "application/dicom", _dicom(case, shown, heatmap, "parametric_map")),

@@ -6,14 +6,18 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 
 from core.explain import METHODS, Cancelled, Request
+from core.explain.honesty.reference import full_colour
+from core.explain.honesty.words import beside, not_offered
 from core.records import Heatmap, Image, Refused
 from db.engine import StoreError
 from pages.ui import resources
 from pages.ui.case import Case
+from pages.ui.explanation_data import Measures, measures_of
 from pages.ui.heatmap_jobs import HeatmapJob, forget_job, heatmap_job
 from pages.ui.model_panel import ModelView
 
@@ -25,18 +29,25 @@ _LOG = logging.getLogger("tumortrace")
 
 @dataclass(frozen=True)
 class Shown:
-    """The heatmap over image number `image_index`, the sentence beneath it, and all maps that were asked for, it included."""
+    """The heatmap over image number `image_index`, the sentence beneath it, and all maps that were asked for, it included.
+
+    `scales` has for each map the raw value of full colour in the model's reference, or None where there is none; `trust` the
+    sentence on that and on the method.
+    """
 
     heatmap: Heatmap
     image_index: int
     caption: str
     image: Image
     maps: Sequence[Heatmap]
+    scales: Sequence[float | None]
+    trust: Sequence[str]
 
 
 def show(case: Case, view: ModelView) -> Shown | None:
     """Draw the row; the heatmaps that are asked for and ready, or None."""
-    methods, targets, index = _choose(case, view)
+    measures = measures_of(view.model.version)
+    methods, targets, index = _choose(case, view, measures)
     if not methods:
         return None
     try:
@@ -54,16 +65,42 @@ def show(case: Case, view: ModelView) -> Shown | None:
     ]
     jobs = [heatmap_job(image, view.model.version, request) for request in requests]
     maps = [heatmap for job in jobs if (heatmap := _wait(job)) is not None]
-    return Shown(maps[0], index, caption(maps[0], image), image, maps) if maps else None
+    if not maps:
+        return None
+    # Over all its maps Score-CAM has other values than those that the reference was measured with.
+    tops = [None if full and m.method == "score-cam" else full_colour(_part(measures, m.method)) for m in maps]
+    trust = [beside(measures.get(m.method, {}), top) for m, top in zip(maps, tops, strict=True)]
+    return Shown(maps[0], index, f"{caption(maps[0], image, tops[0])} {trust[0]}", image, maps, tops, trust)
 
 
-def _choose(case: Case, view: ModelView) -> tuple[list[str], list[str], int]:
+def _part(measures: Measures, method: str) -> dict[str, Any]:
+    return measures.get(method, {}).get("reference", {})
+
+
+def _offered(measures: Measures) -> list[str]:
+    """The methods whose maps depend on this model's weights, or were not yet checked; the others are named with the reason."""
+    withheld = {name: why for name in METHODS if (why := not_offered(measures.get(name, {})))}
+    if withheld:
+        said = "; ".join(f"{METHODS[name].title} ({why.rstrip('.')})" for name, why in withheld.items())
+        st.caption(f"Not offered for this model: {said}.")
+    return [name for name in METHODS if name not in withheld]
+
+
+def _choose(case: Case, view: ModelView, measures: Measures) -> tuple[list[str], list[str], int]:
     """Methods, classes and image number as the reviewer wants them; no method is off."""
     key, classes = case.key("heatmap"), list(view.prediction.probabilities)
+    offered = _offered(measures)
+    if not offered:
+        return [], [], 0
+    if key in st.session_state:  # of another model, perhaps
+        st.session_state[key] = [name for name in st.session_state[key] if name in offered]
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.button("Heatmap", shortcut="G", type="tertiary", on_click=_toggle, args=(key,), help="Grad-CAM on or off")
+        quick, title = offered[0], METHODS[offered[0]].title
+        st.button(
+            "Heatmap", shortcut="G", type="tertiary", on_click=_toggle, args=(key, quick), help=f"{title} on or off"
+        )
         methods = st.multiselect(
-            "Heatmap", list(METHODS), format_func=lambda name: METHODS[name].title, key=key, max_selections=MOST,
+            "Heatmap", offered, format_func=lambda name: METHODS[name].title, key=key, max_selections=MOST,
             placeholder="Off: choose one method or several", label_visibility="collapsed",
         )  # fmt: skip
         if not methods:
@@ -103,8 +140,8 @@ def caption(heatmap: Heatmap, image: Image, scale: float | None = None) -> str:
     return " ".join(parts)
 
 
-def _toggle(key: str) -> None:
-    st.session_state[key] = [] if st.session_state.get(key) else ["gradcam"]
+def _toggle(key: str, method: str) -> None:
+    st.session_state[key] = [] if st.session_state.get(key) else [method]
 
 
 def _wait(job: HeatmapJob) -> Heatmap | None:

@@ -17,13 +17,14 @@ from core.datasets import load_dataset
 from core.datasets.phantom import write_phantoms
 from core.explain import Cancelled
 from core.explain.honesty import benchmark, masks
+from core.explain.honesty.beside import badges, check_map, numbers
 from core.explain.honesty.faithfulness import Area, Faithfulness, Scorer, moved, stability
 from core.explain.honesty.maker import Maker, untrained
 from core.explain.honesty.masks import against_masks, best_threshold, better, brightness_map, centre_map
 from core.explain.honesty.material import MaskedCase, Material, material_of
 from core.explain.honesty.randomisation import median_estimate, randomisation, rank_correlation
 from core.explain.honesty.reference import full_colour, reference
-from core.explain.honesty.words import colours, not_offered, pointing, randomised, sentence
+from core.explain.honesty.words import beside, colours, not_offered, pointing, randomised, sentence
 from core.records import Image, Refused
 from tests.core.bars import TASK, write_bars_npz
 from tests.core.test_explain import bright_spot_checkpoint, grey, random_checkpoint
@@ -407,3 +408,21 @@ def test_every_architecture_can_be_drawn_anew(architecture):
         checkpoint = replace(checkpoint, state={k: v for k, v in checkpoint.state.items() if v.numel() < 1e6})
     other = untrained(checkpoint, 0)
     assert {k: v.shape for k, v in other.state.items()} == {k: v.shape for k, v in checkpoint.state.items()}
+
+
+def test_one_map_is_checked_beside_random_orders_and_moved_copies():
+    """A map on the evidence beats all orders; its facts are JSON, its badges and numbers can be said."""
+    case = spot_case(40, 8)
+    maker = Maker(bright_spot_checkpoint(), "gradcam")
+    facts = check_map(maker, case.image, maker.heatmap(case.image, "malignant"))
+    facts = json.loads(json.dumps(facts, allow_nan=False))
+    assert facts["better"] == {"deletion": True, "insertion": True}
+    assert len(facts["random"]) == 8
+    assert len(facts["stability"]) == 3
+    assert badges(facts)[0] == ("Deletion better than random: yes", True)
+    assert numbers(facts)[1]["it beats"].endswith("of 8")
+    stopped = Maker(bright_spot_checkpoint(), "gradcam", cancelled=lambda: True)
+    with pytest.raises(Cancelled):
+        check_map(stopped, case.image, maker.heatmap(case.image, "malignant"))
+    assert "passed" not in beside({}, None)
+    assert "not yet checked" in beside({}, None)

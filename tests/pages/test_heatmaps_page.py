@@ -9,8 +9,8 @@ import pytest
 
 from core.explain import Request
 from core.records import Heatmap, Image, full_range_window
-from db import engine, predictions
-from pages.ui import heatmap_jobs, ready, resources
+from db import engine, heatmap_measures, predictions
+from pages.ui import heatmap_checks, heatmap_jobs, ready, resources
 from pages.ui.heatmap_row import caption
 from tests.pages.conftest import register
 from tests.pages.test_pages import add_person, add_studies, open_page, read, said
@@ -157,3 +157,99 @@ def test_other_parameters_are_another_heatmap(store, trained):
     assert jobs[0] is not jobs[1]
     assert [job.future.result(60).parameters["channels"] for job in jobs] == [64, 5]
     assert len(list((store / "heatmaps").rglob("*-benign.npz"))) == 2
+
+
+def keep(version, method, part, facts):
+    """A measurement of that method on the model."""
+    with engine.write() as session:
+        heatmap_measures.put_measure(session, version, method, part, facts)
+
+
+def opened(trained, monkeypatch):
+    """The review page of one study with its model shown, and the model's version."""
+    monkeypatch.setenv("TUMORTRACE_PROTOCOL", "aided")
+    add_person()
+    version = register(trained)
+    (one,) = add_studies()
+    return one, version
+
+
+def ask_for(at, *methods):
+    """Choose methods and wait for their maps."""
+    (choice,) = [c for c in at.multiselect if c.label == "Heatmap"]
+    at = choice.set_value(list(methods)).run()
+    for _ in range(50):
+        if "not a lesion outline" in said(at):
+            break
+        time.sleep(0.1)
+        at.run()
+    assert not at.exception, at.exception
+    return at
+
+
+def test_a_method_that_fails_the_randomisation_is_not_offered_with_the_reason(store, trained, monkeypatch):
+    """It is missing from the choice, named with its figure; others stay, and the key G takes the first of them."""
+    one, version = opened(trained, monkeypatch)
+    found = {"value": 0.8, "low": 0.7, "high": 0.9, "n": 12, "method": "median", "reason": ""}
+    keep(version, "gradcam", "randomisation", {"passes": False, "correlation": found})
+    at = open_page("review", study=one)
+    (choice,) = [c for c in at.multiselect if c.label == "Heatmap"]
+    assert "Grad-CAM" not in choice.options
+    assert "HiResCAM" in choice.options
+    assert (
+        "Not offered for this model: Grad-CAM (maps of re-initialised weights look the same: rank correlation 0.80"
+        in said(at)
+    )
+    at = next(b for b in at.button if b.label == "Heatmap").click().run()
+    (choice,) = [c for c in at.multiselect if c.label == "Heatmap"]
+    assert choice.value == ["hirescam"]
+
+
+def test_colours_are_relative_to_the_reference_where_there_is_one(store, trained, monkeypatch):
+    """With it the caption tells how many maps and the full colour; without it, that there is none; checks likewise."""
+    one, version = opened(trained, monkeypatch)
+    at = ask_for(open_page("review", study=one), "gradcam")
+    assert "No reference scale has been measured" in said(at)
+    assert "Weight randomisation not yet checked." in said(at)
+    keep(version, "gradcam", "reference", {"n": 200, "quantiles": {"0.99": 1.3}, "maximum": 2.0})
+    at.run()
+    assert "Colours relative to 200 validation maps: full colour is their 99th percentile, 1.3." in said(at)
+    assert "full colour is 1.30e+00" in said(at)
+    assert "No reference scale" not in said(at)
+
+
+def test_the_badge_is_made_after_the_map_and_kept(store, trained, monkeypatch):
+    """First it says that it checks, then what was found; a second look finds it on disk."""
+    one, _ = opened(trained, monkeypatch)
+    heatmap_checks._checks().clear()
+    at = ask_for(open_page("review", study=one), "gradcam")
+    until(lambda: all(c.future.done() for c in heatmap_checks._checks().values()) and heatmap_checks._checks())
+    at.run()
+    assert "Deletion better than random" in said(at)
+    assert "Stable: " in said(at)
+    (kept,) = (store / "heatmaps").rglob("*.check.json")
+    (check,) = [c for c in heatmap_checks._checks().values() if c.key in kept.name]
+    heatmap_checks.forget(check)
+    monkeypatch.setattr(heatmap_checks, "check_map", lambda *_: pytest.fail("made again"))
+    at.run()
+    until(lambda: heatmap_checks._checks()[check.key].future.done())
+    assert heatmap_checks._checks()[check.key].future.result() == check.future.result()
+
+
+def test_a_stopped_check_says_so_and_can_be_made_again(store, trained, monkeypatch):
+    """Cancelling ends it before the next batch."""
+    one, _ = opened(trained, monkeypatch)
+    monkeypatch.setattr(heatmap_checks, "_give_way", lambda: time.sleep(0.2))
+    heatmap_checks._checks().clear()
+    at = ask_for(open_page("review", study=one), "layercam")
+    (key,) = heatmap_checks._checks()
+    check = heatmap_checks._checks()[key]
+    check.cancel.set()
+    until(check.future.done)
+    at.run()
+    assert "Check stopped" in said(at)
+    monkeypatch.setattr(heatmap_checks, "_give_way", lambda: None)
+    at = next(b for b in at.button if b.label == "Check again").click().run()
+    until(lambda: heatmap_checks._checks()[key].future.done())
+    at.run()
+    assert "Insertion better than random" in said(at)
