@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from db import drafts, engine, studies
+from tests.pages.conftest import Visitor
 from tests.pages.exams import LEVELS, dynamic, four_views, mammogram, study_of
-from tests.pages.test_whole_path_browser import Visitor
 
 pytestmark = pytest.mark.browser
 SIZE = (90, 60)  # rows and columns of a view
@@ -82,14 +82,14 @@ def visitor(chromium, server_url):
 def show(visitor):
     """Put an exam into the store and open it; gives its stage."""
 
-    def opened(files) -> Stage:
+    def opened(files, tiles=None) -> Stage:
         study = study_of(files)
         with engine.write() as session:
             studies.add_study(session, study)
         visitor.page.goto(f"{visitor.url}/review?study={study.id}")
         stage = Stage(visitor.page)
         stage.wait("shown", re.compile("."))
-        stage.wait("tiles", re.compile(",".join([r"\d"] * len(files))) if study.modality == "MG" else "0")
+        stage.wait("tiles", re.compile(",".join([r"\d"] * (tiles or len(files)))) if study.modality == "MG" else "0")
         stage.press("f")
         stage.study = study
         return stage
@@ -210,6 +210,30 @@ def test_tissue_says_where_the_chest_wall_is_and_sizes_stay_in_scale(show):
     # 6 pixels of 0.8 mm are as wide as 12 of 0.4: the square's edge lies there in the other view's pixels.
     assert stage.grey(stage.at(1, 5, 11, flipped=False)) == pytest.approx(level(4000), abs=1)
     assert stage.grey(stage.at(1, 5, 13, flipped=False)) != pytest.approx(level(4000), abs=1)
+
+
+def test_images_beyond_the_four_are_counted_and_reached(show):
+    """Two of R CC, one R ML: the wheel over R CC brings the second, the slider brings ML at full size, Z goes back."""
+    views = [("R", "CC"), ("L", "CC"), ("R", "CC"), ("R", "ML")]
+    files = [
+        (f"{n}.dcm", mammogram(*view, "right" if view[0] == "R" else "left", (90, 60 - n), InstanceNumber=n))
+        for n, view in enumerate(views)
+    ]
+    study = study_of(files)
+    second, other = (next(n for n, i in enumerate(study.images) if i.pixels.shape[1] == w) for w in (58, 57))
+    stage = show(files, tiles=2)
+    first = stage.page.locator(".tiles > div").first
+    assert first.inner_text() == "R CC\n1 of 2 (wheel)"
+    assert stage.text(".cine output") == "2 of 4 images"
+    stage.move((200, 100))
+    stage.page.mouse.wheel(0, 100)
+    stage.wait("frame", str(second))
+    assert first.inner_text() == "R CC\n2 of 2 (wheel)"
+    stage.page.locator("[data-set=frame]").fill(str(other))
+    stage.wait("tiles", str(other))
+    assert stage.text(".mark") == "R ML"
+    stage.press("z")
+    stage.wait("tiles", re.compile(r"^\d,\d$"))
 
 
 def test_phases_change_at_the_same_slice_and_the_wheel_scrolls_slices(show):

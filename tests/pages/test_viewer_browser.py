@@ -25,7 +25,7 @@ SERVER = """
 import gzip
 import numpy as np
 import streamlit as st
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 gradient = (16 * np.arange(48 * 64)).reshape(48, 64).astype("<u2")
@@ -35,6 +35,8 @@ PIXELS = {"gradient": gradient, "second": np.full((48, 64), 40000, "<u2"), "flat
           "colours": colours, "large": np.full((2048, 2048), 20000, "<u2")}
 
 def pixels(request):
+    if request.path_params["name"] == "refused":
+        return PlainTextResponse("Their sizes differ.", status_code=422)
     body = gzip.compress(PIXELS[request.path_params["name"]].tobytes(), 1)
     return Response(body, media_type="application/octet-stream", headers={"Content-Encoding": "gzip"})
 
@@ -87,6 +89,9 @@ CASES = {
     "zero": ([flat], heat(np.zeros((8, 8)))),
     "missing": ([grey("absent")], None),
     "wrong": ([grey("flat")], None),
+    "refused": ([grey("refused")], None),
+    "hung": ([Frame(url="px/flat", width=64, height=64, bits=8, laterality=side, view="CC", chest_wall="left") for side in "RL"],
+             heat(corner), [[0], [1], [], []]),
     "large": ([grey("large", width=2048, height=2048)], None),
 }
 
@@ -110,8 +115,9 @@ st.button("Forget", on_click=forget)
 st.button("Next", on_click=next_slowly)
 st.text_input("Comment")
 time.sleep(ss.pop("slow", 0))
-frames, heatmap = CASES[view_key.split("#")[0]]
-study_viewer(frames, view_key=view_key, heatmap=heatmap, heatmap_on=view_key.startswith("asked"),
+frames, heatmap, *more = CASES[view_key.split("#")[0]]
+hanging = more[0] if more else ()
+study_viewer(frames, hanging=hanging, view_key=view_key, heatmap=heatmap, heatmap_on=view_key.startswith("asked"),
              regions=ss.regions.get(view_key, []), height=480,
              on_regions_change=keep_regions, on_point_change=keep_point)
 st.code(json.dumps({"case": view_key, "runs": ss.runs, "regions": ss.regions, "points": ss.get("points", [])}), language=None)
@@ -403,6 +409,33 @@ def test_heatmap_is_off_until_asked_for_and_colours_its_own_corner_only(screen):
     assert [corner["r"], corner["g"], corner["b"]] == pytest.approx([186, 175, 79], abs=3)
     screen.press("h")
     assert screen.coloured() == []
+
+
+def test_heatmap_of_a_flipped_view_lies_over_its_own_pixels(screen):
+    """The hot cell top right in the array of R CC is drawn top left on the screen, where the picture is flipped; L CC has none."""
+    screen.open("hung")
+    assert screen.data("flipped") == "0"
+    screen.press("h")
+    box = screen.box()
+    side, middle = min(box["width"], box["height"]), (box["width"] - 2) / 2
+    size = min(middle, (box["height"] - 2) / 2)  # of a square picture in its place
+    # `coloured` counts from the middle square of the stage.
+    across = [(p["u"] * side + (box["width"] - side) / 2 - (middle - size)) / size for p in screen.coloured()]
+    down = [p["v"] * side / size for p in screen.coloured()]
+    assert (min(across), max(across)) == (pytest.approx(0, abs=0.02), pytest.approx(1 / 8, abs=0.07))
+    assert max(down) < 1.5 / 8
+    screen.page.mouse.move(box["x"] + middle - size + 2, box["y"] + 2)
+    assert "heatmap 1" in screen.page.locator(".probe").inner_text()
+    screen.press("z")
+    wide = [p["u"] for p in screen.coloured()]
+    assert (min(wide), max(wide)) == (pytest.approx(0, abs=0.02), pytest.approx(1 / 8, abs=0.07))
+
+
+def test_refusal_of_the_server_is_shown_in_its_own_words(screen):
+    """A picture that the server will not make says why, and nothing else."""
+    screen.open("refused", shown=False)
+    screen.page.locator(".message", has_text="Their sizes differ.").wait_for()
+    assert screen.page.locator(".message").inner_text() == "Their sizes differ."
 
 
 def test_signed_heatmap_shows_for_in_orange_and_against_in_blue(screen):

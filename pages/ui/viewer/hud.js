@@ -45,13 +45,16 @@ class Hud {
   updateTiles(viewer, tiles) {
     this.tiles.hidden = !viewer.overview;
     if (!viewer.overview) return;
-    while (this.tiles.children.length < 4) this.tiles.append(document.createElement("div"));
+    while (this.tiles.children.length < 4) {
+      this.tiles.append(document.createElement("div"));
+      this.tiles.lastChild.append(Object.assign(document.createElement("span"), { className: "note" }));
+    }
     places(viewer.stage.width, viewer.stage.height).forEach((box, place) => {
       const picture = tiles.find((tile) => tile.place === place)?.picture;
       const element = this.tiles.children[place];
       for (const side of ["left", "top", "width", "height"]) element.style[side] = `${box[side]}px`;
       element.className = picture && picture === viewer.picture ? "chosen" : "";
-      element.textContent = picture ? this.caption(viewer, picture, place) : viewer.hanging[place].length ? "" : `${PLACES[place]}: no image`;
+      element.firstChild.textContent = picture ? this.caption(viewer, picture, place) : viewer.hanging[place].length ? "" : `${PLACES[place]}: no image`;
     });
   }
 
