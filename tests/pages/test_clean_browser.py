@@ -8,12 +8,11 @@ from core.reading import Source
 from db import engine, holds
 from db.importing import import_exams
 from tests.core.reading.samples import NARROW, picture
-from tests.pages.test_whole_path_browser import visit  # noqa: F401  (a fixture)
 
 pytestmark = pytest.mark.browser
 
 
-def test_a_sheet_is_released_by_keyboard(visit, server_url):  # noqa: F811
+def test_a_sheet_is_released_by_keyboard(visit, server_url):
     """Fourteen held: A chooses twelve, one is given up, Ctrl+Enter releases eleven; their pixels come from no address."""
     anna = visit("Anna")
     files = [Source.of_bytes(f"{n}.png", picture(NARROW // 2 + n, "PNG")) for n in range(14)]

@@ -9,7 +9,6 @@ import pytest
 
 from db import engine, studies
 from tests.core.reading.samples import picture
-from tests.pages.test_whole_path_browser import visit  # noqa: F401  (a fixture)
 
 pytestmark = pytest.mark.browser
 FILES = 60
@@ -21,7 +20,7 @@ def stored() -> int:
         return studies.count_studies(session)
 
 
-def test_many_files_are_stored_and_repeating_doubles_nothing(visit, server_url, tmp_path):  # noqa: F811
+def test_many_files_are_stored_and_repeating_doubles_nothing(visit, server_url, tmp_path):
     """Sixty pictures and a text: all but the text are stored although the page is left at once; the refusal is there as CSV."""
     rng = np.random.default_rng(5)
     for number in range(FILES):
