@@ -15,7 +15,18 @@ from tests.pages.test_pages import add_studies
 pytestmark = pytest.mark.browser
 SCORES = (0.73162841, 0.64295173)
 MARKS = ("0.73162841", "73.2%", "0.64295173", "64.3%")
-ELSEWHERE = ("Worklist", "Upload", "Clean", "Agreement", "Runs", "Performance", "Comparison", "Features", "Models")
+ELSEWHERE = (
+    "Worklist",
+    "Upload",
+    "Clean",
+    "Agreement",
+    "Runs",
+    "Performance",
+    "Comparison",
+    "Features",
+    "Models",
+    "My results",
+)
 # What somebody may type who knows the program: the case in daily work, pages for leads, another case of the study.
 TYPED = ("review?study={0}", "review?study={1}", "adjudication", "datasets", "features?study={0}", "performance?study={0}",
          "review?reader_study={2}&study={1}", "adjudication?reader_study={2}")  # fmt: skip
@@ -68,8 +79,11 @@ def read(reader, key, likelihood):
     page.wait_for_selector("canvas[data-shown*='pixels/']")
     page.keyboard.press(key)
     page.wait_for_selector("button:has-text('Save and next'):enabled")
+    page.wait_for_timeout(500)  # the rerun after the class: a busy machine draws the field anew in it
     page.keyboard.press("l")
-    page.keyboard.type(likelihood)
+    page.wait_for_function("document.activeElement?.tagName === 'INPUT'")
+    page.keyboard.type(likelihood, delay=50)
+    page.wait_for_function("value => document.activeElement?.value === value", arg=likelihood)
     page.keyboard.press("Control+Enter")
 
 
