@@ -4,50 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core import figures
-from core.statistics.agreement import cohen_kappa_from_table, raw_agreement_from_table
 from core.tasks import TASKS
 from db import engine as store
 from db import reviews
 from db.reviews import ReviewQuery
-from pages.ui import identity, messages
+from pages.ui import daily_agreement, identity, messages
 from pages.ui.tables import CLICK, clicked_row
 
 PAGE = 25
+PARTS = ("With the model", "Groups and time", "Two by two", "Coefficients", "Disagreements")
 
 
-def square(counts: pd.DataFrame, classes: tuple[str, ...]) -> np.ndarray:
-    """Counts (C, C): rows are the reviewer's class, columns the model's."""
-    table = np.zeros((len(classes), len(classes)), dtype=int)
-    for row in counts.itertuples():
-        table[classes.index(row.label), classes.index(row.predicted)] += row.n
-    return table
-
-
-def summary(counts: pd.DataFrame) -> pd.DataFrame:
-    rows = []
-    for (model, version, task, reviewer), group in counts.groupby(["model_name", "model_version", "task", "reviewer"]):
-        table = square(group, TASKS[task].classes)
-        rows.append(
-            {
-                "Model": f"{model} · {version[:8]}",
-                "Task": TASKS[task].title,
-                "Reviewer": reviewer,
-                "n": int(table.sum()),
-                "Raw agreement": figures.estimate_text(raw_agreement_from_table(table)),
-                "Cohen's kappa": figures.estimate_text(cohen_kappa_from_table(table)),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def disagreements(query: ReviewQuery) -> None:
-    with store.read() as db_session:
-        total = reviews.count_disagreements(db_session, query)
+def disagreements(query: ReviewQuery, counts: pd.DataFrame) -> None:
+    total = int(counts.loc[counts["label"] != counts["predicted"], "n"].sum())
     st.subheader(f"Disagreements ({total})")
     if not total:
         st.caption("None: every aided reading of this filter names the class that the model named.")
@@ -61,9 +33,9 @@ def disagreements(query: ReviewQuery) -> None:
     event = st.dataframe(
         rows.assign(created_at=rows["created_at"].str[:16].str.replace("T", " ")), hide_index=True, on_select="rerun",
         selection_mode=CLICK, key=f"agr_rows:{number}", alt="Disagreements",
-        column_order=["study", "reviewer", "label", "confidence", "model_name", "predicted", "comment", "created_at"],
+        column_order=["study_name", "reviewer", "label", "confidence", "model_name", "predicted", "comment", "created_at"],
         column_config={
-            "study": "Study", "reviewer": "Reviewer", "label": "Reviewer says", "confidence": "Confidence",
+            "study_name": "Study", "reviewer": "Reviewer", "label": "Reviewer says", "confidence": "Confidence",
             "model_name": "Model", "predicted": "Model says", "comment": "Comment",
             "created_at": st.column_config.TextColumn("Saved (UTC)"),
         },
@@ -82,20 +54,39 @@ st.title("Agreement")
 # Reviewers see their own readings; leads see everybody's.
 # A list of their own readings would tell them the model's class of cases that they are to read without it.
 query = ReviewQuery() if user.role == "lead" else ReviewQuery(reviewer=user.name, shown_to=user.name)
-with store.read() as db_session:
-    counts = reviews.agreement_counts(db_session, query)
+scope = daily_agreement.Scope.of(user)
+counts = daily_agreement.counts(scope)
 if counts.empty:
     messages.empty("No aided readings yet", "Read a study on the **Review** page: once it is saved, it counts here.")
     st.page_link("review.py", label="Read the next study", icon=":material/radiology:")
+    if user.role == "lead":
+        st.page_link("study_results.py", label="Agreement in reader studies", icon=":material/analytics:")
 else:
-    st.caption("Aided readings against the model that was shown, newest reading of each study. Intervals are 95 %.")
-    st.dataframe(summary(counts), hide_index=True, alt="Agreement by model and reviewer")
+    st.caption(
+        "Daily work: aided readings against the model that was shown, newest reading of each study. Intervals are 95 %."
+    )
     tasks = list(dict.fromkeys(counts["task"]))
-    for column, task in zip(st.columns(max(2, len(tasks))), tasks, strict=False):
-        table = square(counts[counts["task"] == task], TASKS[task].classes)
-        with column:
-            st.plotly_chart(figures.agreement_figure(table, TASKS[task].classes), key=f"matrix-{task}")
-    disagreements(query)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        task = tasks[0]
+        if len(tasks) > 1:
+            task = st.selectbox("Task", tasks, format_func=lambda t: TASKS[t].title, key="agr_task", width=240)
+        part = st.segmented_control(
+            "Section",
+            PARTS,
+            default=PARTS[0],
+            required=True,
+            key="agr_part",
+            label_visibility="collapsed",
+            persist_state="session",
+        )
+    if part == "With the model":
+        daily_agreement.overview(counts, task)
+    elif part == "Groups and time":
+        daily_agreement.groups(scope, task)
+    elif part == "Disagreements":
+        disagreements(dataclasses.replace(query, task=task), counts[counts["task"] == task])
+    else:
+        daily_agreement.two_by_two(scope, task, part)
     st.download_button(
         "Download all readings (CSV)", lambda: export(query), "tumortrace-reviews.csv", "text/csv",
         icon=":material/download:", on_click="ignore",

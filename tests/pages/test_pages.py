@@ -352,6 +352,11 @@ def readings(store, trained):
     return version
 
 
+def section(at, name):
+    """The agreement page with that section open."""
+    return at.segmented_control(key="agr_part").set_value(name).run()
+
+
 def test_agreement_counts_what_was_saved(readings):
     """A lead sees both reviewers: 4 of 6 and 0 of 6, with n and interval, and eight disagreements."""
     at = open_page("agreement", "Lea")
@@ -359,11 +364,30 @@ def test_agreement_counts_what_was_saved(readings):
     assert table.loc["Anna", "Raw agreement"].startswith("0.67 (")
     assert table.loc["Anna", "Raw agreement"].endswith("n = 6")
     assert table.loc["Ben", "Raw agreement"].startswith("0.00 (")
-    assert "Disagreements (8)" in said(at)
+    assert "Disagreements (8)" in said(section(at, "Disagreements"))
 
 
 def test_a_reviewer_sees_only_their_own_readings(readings):
     """Anna's agreement page does not mention Ben."""
     at = open_page("agreement", "Anna")
     assert list(at.dataframe[0].value["Reviewer"]) == ["Anna"]
-    assert set(at.dataframe[1].value["reviewer"]) == {"Anna"}
+    section(at, "Disagreements")
+    assert set(at.dataframe[0].value["reviewer"]) == {"Anna"}
+    assert "Ben" not in said(section(at, "Groups and time")) + said(section(at, "Two by two"))
+    assert "Coefficients among readers need two of them" in said(section(at, "Coefficients"))
+
+
+@pytest.mark.parametrize("part", ["Groups and time", "Two by two", "Coefficients"])
+def test_every_section_of_agreement_runs(readings, part):
+    """With two reviewers on six studies; slow work is waited for."""
+    at = section(open_page("agreement", "Lea"), part)
+    for _ in range(20):
+        if not at.get("progress"):
+            break
+        at.run()
+    assert not at.exception
+    assert [e.value for e in at.error] == []
+    if part == "Coefficients":
+        names = at.dataframe[0].value["Coefficient"].tolist()
+        assert "Gwet's AC1" in names
+        assert "n = 6" in at.dataframe[0].value["Value"].iloc[0]

@@ -93,6 +93,7 @@ def test_a_study_is_uploaded_read_blind_read_again_and_stands_on_the_agreement_p
 
     anna.go("Agreement")
     anna.text("Reviewer and model, n = 1")
+    page.get_by_text("Disagreements", exact=True).click()
     disagrees = 0 if aided["agrees"] else 1
     anna.text(f"Disagreements \\({disagrees}\\)")
     outside = [url for url in anna.requests if not re.match(r"(http|ws)://127\.0\.0\.1:|data:|blob:", url)]
