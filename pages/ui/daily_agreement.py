@@ -66,7 +66,7 @@ def overview(table: pd.DataFrame, task: str) -> None:
     """Reviewers and models, the table of classes, and agreement by class."""
     own = table[table["task"] == task]
     rows = summary(own)
-    st.dataframe(rows, hide_index=True, height=min(420, 38 + 35 * len(rows)), alt="Agreement by model and reviewer")
+    st.dataframe(rows, hide_index=True, alt="Agreement by model and reviewer")
     csv(lambda: rows, "agreement-summary")
     classes = TASKS[task].classes
     square = table_of_counts(own, classes)
@@ -113,7 +113,7 @@ def groups(scope: Scope, task: str) -> None:
         drawn = figures_readers.groups_figure(picked, f"{label} by {titles[by].lower()}", label)
         chart(drawn, f"agr-groups-{by}", lambda: rows)
     with right:
-        st.dataframe(rows, hide_index=True, height=min(340, 38 + 35 * len(rows)), alt="Agreement in groups")
+        st.dataframe(rows, hide_index=True, alt="Agreement in groups")
 
 
 def newest(scope: Scope, task: str) -> tuple[StudyReadings, dict[str, np.ndarray]] | None:
