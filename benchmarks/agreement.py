@@ -81,7 +81,7 @@ def queries() -> dict[str, Callable[[object], object]]:
         ),
         "first page of disagreements, lead": lambda s: reviews.list_disagreements(s, lead),
         "first page of one reviewer's own": lambda s: reviews.list_disagreements(s, own),
-        "newest 20,000 ratings, lead": lambda s: review_counts.newest_ratings(s, "breast-mri"),
+        "newest 5,000 ratings, lead": lambda s: review_counts.newest_ratings(s, "breast-mri"),
         "newest ratings of one reviewer": lambda s: review_counts.newest_ratings(
             s, "breast-mri", reviewer="reviewer 7"
         ),

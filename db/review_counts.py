@@ -16,7 +16,7 @@ from db.frames import frame
 from db.reader_turns import held_back
 from db.tables import ModelRow, PredictionRow, ReviewCountRow, ReviewRow
 
-NEWEST = 20_000  # reviews that are compared reader by reader: more would be slow to count and old
+NEWEST = 5_000  # reviews that are compared reader by reader: more would take a second to read, and old ones say little of today
 Dimension = Literal["model_version", "model_name", "task", "reviewer", "phase", "predicted", "label", "band", "month"]
 
 
