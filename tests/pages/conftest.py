@@ -134,8 +134,18 @@ class Visitor:
         self.page.wait_for_selector("h1:has-text('Worklist')")
 
     def go(self, title):
-        """Open a page by the navigation."""
-        self.page.click(f"[data-testid=stTopNavLink]:has-text('{title}')")
+        """Open a page by the navigation, in whichever group it stands."""
+        self.page.wait_for_selector("[data-testid=stTopNavSection]")
+        link = self.page.locator("[data-testid=stTopNavLink]", has_text=title)
+        if link.count():
+            return link.first.click()
+        for section in self.page.locator("[data-testid=stTopNavSection]").all():
+            section.click()
+            link = self.page.locator("[data-testid=stTopNavDropdownLink]", has_text=title)
+            if link.count():
+                return link.first.click()
+            self.page.keyboard.press("Escape")
+        raise AssertionError(f"no page '{title}' in the navigation")
 
     def text(self, pattern):
         """Wait until the page says something."""
