@@ -1,7 +1,8 @@
 """Disagreements that wait for an adjudicator, and the decisions: a reference standard of its own, only ever added to.
 
 A case is in the queue when its newest readings differ in class between readers, or agree with each other but not with the
-model that was shown. It leaves the queue with the first decision; later decisions on it supersede that one.
+model that was shown, and its study is not held. It leaves the queue with the first decision; later decisions on it supersede
+that one.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from core.reader_records import Decision
 from core.records import Refused
 from db.audit import add_entry
 from db.frames import frame
+from db.holds import require_released
 from db.reader_studies import drawn_number, get_reader_study
-from db.tables import AdjudicationRow, PredictionRow, ReviewRow, StudyRow, utc_now
+from db.tables import AdjudicationRow, HoldRow, PredictionRow, ReviewRow, StudyRow, utc_now
 
 Kind = Literal["readers", "model"]
 
@@ -77,11 +79,12 @@ def anonymous_readings(session: Session, study_id: str, reader_study: int | None
 def add_decision(session: Session, decision: Decision) -> Decision:
     """Add a decision on a study, superseding the current one, and give it with id and time.
 
-    `Refused` for an unknown study, a reader study that is not closed, and a change of an earlier decision without a reason.
+    `Refused` for an unknown or held study, a reader study that is not closed, and a change of an earlier decision without a reason.
     """
     _check_closed(session, decision.reader_study)
     if session.scalar(select(StudyRow.number).where(StudyRow.id == decision.study_id)) is None:
         raise Refused("This study is not in the store.")
+    require_released(session, decision.study_id)
     history = decision_history(session, decision.study_id)
     if history and not decision.reason.strip():
         raise Refused("This case is decided already: say why the decision changes.")
@@ -165,7 +168,8 @@ def _disagreements_of(reader_study: int | None) -> Select[Any]:
 
 def _wanted(cases: Any, query: QueueQuery) -> list[ColumnElement[bool]]:
     decided = select(AdjudicationRow.id).where(AdjudicationRow.study_id == cases.c.study_id).exists()
-    wanted = [~decided]
+    held = select(HoldRow.study_id).where(HoldRow.released_at.is_(None))
+    wanted = [~decided, cases.c.study_id.not_in(held)]
     if query.kind:
         wanted.append(cases.c.kind == query.kind)
     if query.task:

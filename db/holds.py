@@ -147,7 +147,7 @@ def hold_again(session: Session, study_id: str, user: User, reason: str) -> None
     row = session.get(HoldRow, study_id)
     if session.scalar(select(StudyRow.number).where(StudyRow.id == study_id)) is None:
         raise Refused("This study is no longer in the store.")
-    if user.role != "lead" and (row is None or row.uploaded_by != user.name):
+    if not _may_hold_again(row, user):
         raise Refused("Only the person who uploaded this study or a project lead can hold it again.")
     if row is not None and row.released_at is None:
         raise Refused("This study is held already.")
@@ -161,6 +161,15 @@ def hold_again(session: Session, study_id: str, user: User, reason: str) -> None
     row.released_at = row.released_by = row.outcome = None  # `replaced` stays: those pixels must not come back
     session.flush()
     add_entry(session, user.name, "study held again", f"study:{study_id}", {"reason": row.reason})
+
+
+def may_hold_again(session: Session, study_id: str, user: User) -> bool:
+    """Whether `hold_again` lets this person: a lead, or who uploaded the study as far as that is known."""
+    return _may_hold_again(session.get(HoldRow, study_id), user)
+
+
+def _may_hold_again(row: HoldRow | None, user: User) -> bool:
+    return user.role == "lead" or (row is not None and row.uploaded_by == user.name)
 
 
 def release_seen(session: Session, study_ids: Iterable[str], user: User) -> int:

@@ -61,6 +61,8 @@ def case(user: identity.users.User, query: QueueQuery, study_id: str, after: str
         study = studies.get_study_summary(session, study_id)
     if study is None:
         raise Refused("This study is no longer in the store.")
+    if study.held:
+        raise Refused("This study is held until somebody has looked for names in its pixels.")
     middle, right = st.columns([6.5, 3.5], gap="small")
     with right:
         decision_form.show(user, study, query)

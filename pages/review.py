@@ -9,6 +9,7 @@ from db import engine as store
 from db import studies
 from pages.ui import (
     assessment,
+    clean_again,
     heatmap_panels,
     heatmap_row,
     identity,
@@ -121,6 +122,7 @@ def page(case: Case, query: session.WorklistQuery) -> None:
     with left:
         if case.place is None:
             queue.show(query, case.study.id)
+            clean_again.link(identity.current_user(), case.study.id)
         else:
             study_panel.show(case)
     beat(case)

@@ -27,6 +27,17 @@ def of_study(user: User, study_id: str) -> None:
     st.button("To the held studies", on_click=st.query_params.pop, args=("study", None))
 
 
+def link(user: User, study_id: str) -> None:
+    """Beside a study that is read: the way to hold it again, for who may; nothing for others."""
+    with store.read() as session:
+        may = holds.may_hold_again(session, study_id, user)
+    if may:
+        st.page_link(
+            "clean.py", label="Hold again", icon=":material/visibility_lock:", query_params={"study": study_id},
+            help="A name or a face can be seen: hide this study until it is masked.",
+        )  # fmt: skip
+
+
 def latest(user: User) -> None:
     """The studies released last that this person may hold again; nothing where there are none."""
     with store.read() as session:

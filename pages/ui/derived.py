@@ -83,7 +83,7 @@ def _derived(request: Request) -> Response:
         if study is None or not _is_valid(parameters.get("t", ""), study, series):
             return PlainTextResponse("This picture's address has expired. Reload the page.", status_code=403)
         if study.held:
-            raise Refused("This study is held until somebody has looked for names in its pixels.")
+            return PlainTextResponse("This picture's study is held until somebody has cleaned it.", status_code=403)
         sent = picture(_members(study, series), parameters.get("kind", ""), phase, level)
     except (Refused, StoreError) as reason:
         return PlainTextResponse(str(reason), status_code=422)

@@ -5,9 +5,10 @@ from sqlalchemy import text
 
 from core.reader_records import Decision
 from core.records import Refused
-from db import adjudication, audit, engine, reader_studies, reviews
+from db import adjudication, audit, engine, holds, reader_studies, reviews
 from db.adjudication import QueueQuery
 from db.engine import StoreError
+from db.users import User
 from tests.db import make
 
 
@@ -63,6 +64,18 @@ def test_only_newest_readings_count_and_aided_ones_go_before_unaided(cases):
     assert queue() == [(cases[1], "model"), (cases[3], "readers")]
     say(cases[3], "Cem", "benign")
     assert queue() == [(cases[1], "model")]
+
+
+def test_a_held_case_is_not_in_the_queue_and_is_not_decided(cases):
+    """It comes back with its release."""
+    with engine.write() as session:
+        holds.hold_again(session, cases[0], User("Lea", "lead", ""), "a name")
+    assert queue() == [(cases[1], "model")]
+    with pytest.raises(Refused, match="held"):
+        decide(cases[0])
+    with engine.write() as session:
+        holds.release(session, cases[0], User("Lea", "lead", ""), {})
+    assert queue() == [(cases[0], "readers"), (cases[1], "model")]
 
 
 def test_a_decision_takes_the_case_off_the_queue_and_becomes_a_reference(cases):

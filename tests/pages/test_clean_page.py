@@ -185,3 +185,25 @@ def test_a_link_to_a_released_study_offers_to_hold_it(store):
         button(at, "Hold again").click().run()
         assert held() == expected
     assert "No such study" in said(open_page("clean", study="f" * 64))
+
+
+def test_the_review_page_leads_to_holding_again_for_who_may(store):
+    """A lead finds the link beside the worklist; for somebody who did not upload the study there is none."""
+    add_person("Lea", "lead")
+    add_person()
+    (one,) = add_studies()
+    links = {user: [link.proto.label for link in open_page("review", user=user, study=one).get("page_link")]
+             for user in ("Lea", "Anna")}  # fmt: skip
+    assert "Hold again" in links["Lea"]
+    assert "Hold again" not in links["Anna"]
+
+
+def test_a_held_study_is_shown_by_no_page(store):
+    """The adjudication page of a held study says so and sends no picture."""
+    lead = add_person("Lea", "lead")
+    (one,) = add_studies()
+    with engine.write() as session:
+        holds.hold_again(session, one, lead, "a name")
+    at = open_page("adjudication", user="Lea", study=one)
+    assert "is held" in said(at)
+    assert not at.get("bidi_component")

@@ -160,7 +160,7 @@ def test_addresses_are_signed_and_held_studies_are_not_derived(ask):
     assert ask(query, ask.address.replace("/0?", "/1?"))[0] == 403
     with engine.write() as session:
         holds.add_hold(session, ask.study.id, "Look at it.", "Anna")
-    assert ask(query) == (422, "This study is held until somebody has looked for names in its pixels.")
+    assert ask(query) == (403, "This picture's study is held until somebody has cleaned it.")
 
 
 def test_phases_of_other_sizes_give_one_sentence(store):
