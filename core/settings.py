@@ -81,6 +81,17 @@ def study_names() -> str:
     return wanted
 
 
+def kept_copies() -> str:
+    """`TUMORTRACE_KEEP`: what is kept of an imported file beside its pictures. Raises `Refused` for others.
+
+    `nothing` (default), `deidentified` (of DICOM, a copy under the rules of `core.deidentify`) or `original` (as it was sent).
+    """
+    wanted = os.environ.get("TUMORTRACE_KEEP", "nothing").lower()
+    if wanted not in ("nothing", "deidentified", "original"):
+        raise Refused(f"TUMORTRACE_KEEP is '{wanted}'; it must be nothing, deidentified or original.")
+    return wanted
+
+
 def installation_secret() -> bytes:
     """32 random bytes of this installation (for pseudonyms and signed addresses), made once and kept in the home folder."""
     path = home() / "secret.key"

@@ -89,10 +89,11 @@ def _parser() -> argparse.ArgumentParser:
     dataset.add_argument("--task", required=True, choices=list(TASKS), help="the classification problem")
     dataset.add_argument("--name", help="what to call it (default: the name of the file or folder)")
     export = command("export", _export, "Write what the store holds to standard output or a file.")
-    export.add_argument("what", choices=["reviews"])
+    export.add_argument("what", choices=["reviews", "copies"])
     export.add_argument("--format", choices=["csv", "json", "parquet"], default="csv")
     export.add_argument("--all", action="store_true", help="superseded readings too")
-    export.add_argument("--out", type=Path, help="file to write (needed for parquet; default: standard output)")
+    text = "file to write (needed for parquet; default: standard output); for copies the folder"
+    export.add_argument("--out", type=Path, help=text)
     user = command("user", _user, "Add a person.")
     user.add_argument("name")
     user.add_argument("--role", choices=["reviewer", "lead"], default="reviewer")
@@ -270,9 +271,34 @@ def _add_dataset(options: argparse.Namespace) -> int:
     return 0
 
 
+def _export_copies(options: argparse.Namespace) -> int:
+    """Write the kept copies as FOLDER/STUDY/HASH.format, those of held studies left out; with a line in the audit log."""
+    from db import audit, copies
+
+    if options.out is None:
+        raise Refused("Copies are files: name a folder with --out.")
+    with store.read() as session:
+        found, total = copies.list_copies(session), copies.count_copies(session)
+    for copy in found:
+        target = options.out / copy.study_id[:16] / f"{copy.hash[:16]}.{copy.format}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(copies.load_copy(copy.hash))
+    originals, held = sum(copy.kind == "original" for copy in found), total - len(found)
+    facts = {"copies": len(found), "originals": originals, "held_back": held}
+    with store.write() as session:
+        audit.add_entry(session, "terminal", "copies exported", "copies", facts)
+    text = (
+        f"{len(found):,} copies written to {options.out}, {originals:,} of them originals with whatever names they hold"
+    )
+    _say(options, facts, f"{text}; {held:,} of held studies left out.")
+    return 0
+
+
 def _export(options: argparse.Namespace) -> int:
     from db import reviews
 
+    if options.what == "copies":
+        return _export_copies(options)
     with store.read() as session:
         table = reviews.list_reviews(session, reviews.ReviewQuery(current_only=not options.all))
     if options.format == "parquet":
@@ -304,7 +330,7 @@ def _backup(options: argparse.Namespace) -> int:
     _say(
         options,
         {"backup": str(options.path)},
-        f"Wrote {options.path}. Copy the folders pixels/ and models/ beside it too.",
+        f"Wrote {options.path}. Copy the folders pixels/, copies/ and models/ beside it too.",
     )
     return 0
 

@@ -12,7 +12,7 @@ from db.engine import StoreError, current_engine, sqlite, store_errors
 def backup(path: Path) -> Path:
     """Copy the SQLite database to `path` as it is at this moment, writers notwithstanding, check the copy, give `path`.
 
-    Pixel and model files are not in it: they never change once written, so copying their folders afterwards is enough.
+    Pixel, copy and model files are not in it: they never change once written, so copying their folders afterwards is enough.
     `StoreError` when `path` exists, the disk fails, the copy is damaged, or the store is PostgreSQL.
     """
     if current_engine().dialect.name != "sqlite":

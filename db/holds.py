@@ -1,7 +1,8 @@
 """Studies held back until somebody has looked at their pixels, and how they are let go: masked, or seen to show nothing.
 
 A masked study keeps its id, the hash of what arrived, so that the same file is the same study when it comes again; its pixels
-are then not stored again. The replaced pixels are deleted from the disk unless another study shows the same picture. A released
+are then not stored again. The replaced pixels, and whatever copies are kept of its files, are deleted from the disk unless
+another study shows or has the same. A released
 study can be held again: its readings stay, and nobody sees its pixels until it is released anew.
 """
 
@@ -17,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from core.records import Image, Refused
 from db.audit import add_entry
+from db.copies import drop_removed, remove_copies
 from db.engine import StoreError
 from db.pixels import pixel_path, put_pixels
 from db.tables import HoldRow, ImageRow, StudyRow, utc_now
@@ -206,16 +208,20 @@ def release(session: Session, study_id: str, user: User, masked: Mapping[int, Im
     hold.outcome = "masked" if masked else "nothing to mask"
     hold.replaced = [*(hold.replaced or []), *replaced]  # also what an earlier release masked
     session.flush()
-    details = {"outcome": hold.outcome, "images": sorted(masked)}
+    details: dict[str, Any] = {"outcome": hold.outcome, "images": sorted(masked)}
+    if masked and (removed := remove_copies(session, study_id)):  # they show what was masked
+        details["copies_deleted"] = removed
     add_entry(session, user.name, "study released", f"study:{study_id}", details)
 
 
 def drop_replaced(session: Session) -> int:
     """Delete the files of replaced pixels that no image shows any more, also those that a stopped program left; how many.
 
-    Call it in a write transaction of its own: no study can arrive with the same picture meanwhile.
+    Copies of masked studies go as well (`db.copies.drop_removed`), uncounted. Call it in a write transaction of its own: no study
+    can arrive with the same picture meanwhile.
     """
     dropped = 0
+    drop_removed(session)
     for pixel_hash in {each for hashes in session.scalars(select(HoldRow.replaced)) for each in hashes or ()}:
         path = pixel_path(pixel_hash)
         if path.exists() and session.scalar(select(ImageRow).where(ImageRow.pixel_hash == pixel_hash).limit(1)) is None:

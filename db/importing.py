@@ -7,7 +7,7 @@ only, and repeating it adds what is missing.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -16,8 +16,9 @@ from core import settings
 from core.deidentify.hold import reason_to_hold
 from core.reading import NpzPart, Outcome, Source, files_below, read_exams
 from core.records import Refused, Study, StudyRejected
+from db import copies, holds, pixels, studies
 from db import engine as store
-from db import holds, pixels, studies
+from db.copies import NewCopy
 
 Result = Literal["Stored", "Held", "Already stored", "Read", "Refused"]
 _ASK_FOR_TASK = StudyRejected(
@@ -123,22 +124,39 @@ def import_exams(
     """Read and store files; the results of one exam at a time, after its commit. `by` is a person's name, or terminal.
 
     `part` says which images of NPZ files are wanted (None: all). Pictures without a DICOM header need a `task`.
-    Raises `Refused` for an unknown task, `StoreError` when the store fails:
+    Copies of files are kept as the installation says (`core.settings.kept_copies`).
+    Raises `Refused` for an unknown task or setting, `StoreError` when the store fails:
     what was given before is stored, and nothing else.
     """
     pixels.remove_drafts()
-    for outcomes in read_exams(sources, task=task, secret=settings.installation_secret(), part=part or NpzPart()):
-        yield [_imported(outcome, by) for outcome in outcomes]
+    keep, secret = settings.kept_copies(), settings.installation_secret()
+    for outcomes in read_exams(sources, task=task, secret=secret, part=part or NpzPart(), keep=keep):
+        kept = _copies_of(outcomes, keep)
+        yield [_imported(outcome, by, kept) for outcome in outcomes]
 
 
-def _imported(outcome: Outcome, by: str) -> Imported:
+def _copies_of(outcomes: Sequence[Outcome], kind: str) -> dict[str, list[NewCopy]]:
+    """Study id -> copies of the files of one exam that it is of."""
+    found: dict[str, list[NewCopy]] = {}
+    for outcome in outcomes:
+        if outcome.kept and outcome.kept.data:
+            copy = NewCopy(outcome.kept.data, kind, outcome.kept.format)
+            for study_id in dict.fromkeys((outcome.study_id, *(study.id for study in outcome.studies))):
+                found.setdefault(study_id, []).append(copy)
+    return found
+
+
+def _imported(outcome: Outcome, by: str, kept: Mapping[str, list[NewCopy]]) -> Imported:
     name, position = outcome.name, outcome.position
-    notices = tuple(outcome.facts.get("notices", ()))
+    notices = (
+        *outcome.facts.get("notices", ()),
+        *([outcome.kept.problem] if outcome.kept and outcome.kept.problem else []),
+    )
     if outcome.rejected or any(not study.task for study in outcome.studies):
         return Imported(name, position, refused=outcome.rejected or _ASK_FOR_TASK)
     if not outcome.studies:
         return Imported(name, position, note=outcome.note, notices=notices)
-    added, held = _store(outcome.studies, by)
+    added, held = _store(outcome.studies, by, kept)
     first = outcome.studies[0]
     return Imported(
         name,
@@ -153,18 +171,25 @@ def _imported(outcome: Outcome, by: str) -> Imported:
     )
 
 
-def _store(found: Sequence[Study], by: str) -> tuple[tuple[bool, ...], tuple[str, ...]]:
-    """Store studies in one transaction: which of them are new, and why some of the new ones are held."""
+def _store(
+    found: Sequence[Study], by: str, kept: Mapping[str, list[NewCopy]]
+) -> tuple[tuple[bool, ...], tuple[str, ...]]:
+    """Store studies and the copies of their files in one transaction: which of them are new, and why some new ones are held."""
     with store.read() as session:
         new = [study for study in found if not studies.is_stored(session, study.id)]
+        copied = {study.id for study in found if study.id in kept and copies.may_have_copies(session, study.id)}
     for study in new:  # before the transaction: packing a mammogram must not hold up other people's saves
         pixels.put_all(study.images)
+    for copy in {copy.hash: copy for study_id in copied for copy in kept[study_id]}.values():
+        copies.put_copy(copy)
     reasons = {study.id: reason_to_hold(study) for study in new}
     with store.write() as session:
         added = tuple(studies.add_study(session, study) for study in found)
-        kept = [study for study, is_new in zip(found, added, strict=True) if is_new]
-        held = tuple(reason for study in kept if (reason := reasons.get(study.id, "")))
-        for study in kept:
+        stored = [study for study, is_new in zip(found, added, strict=True) if is_new]
+        held = tuple(reason for study in stored if (reason := reasons.get(study.id, "")))
+        for study in stored:
             if reason := reasons.get(study.id, ""):
                 holds.add_hold(session, study.id, reason, by)
+        for study_id in copied:
+            copies.add_copies(session, study_id, kept[study_id])
     return added, held

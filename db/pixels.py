@@ -42,7 +42,7 @@ def put_pixels(image: Image) -> str:
 def remove_drafts(older_than_seconds: float = 3600.0) -> int:
     """Delete half-written files that a killed process left behind, and say how many; a younger one may be in the making."""
     count, oldest = 0, time.time() - older_than_seconds
-    for draft in (settings.home() / "pixels").glob("*/.*.gz.*"):
+    for draft in (*(settings.home() / "pixels").glob("*/.*.gz.*"), *(settings.home() / "copies").glob("*/.*")):
         with suppress(FileNotFoundError):  # somebody else was faster
             if draft.stat().st_mtime < oldest:
                 draft.unlink()

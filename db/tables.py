@@ -96,6 +96,23 @@ class HoldRow(Base):
     replaced: Mapped[list[Any] | None]
 
 
+class CopyRow(Base):
+    """A copy of a file that became (part of) a study; it is a file named after `hash` (see `db.copies`).
+
+    `removed` is set when the study is masked: the file is to be gone, since it shows what was masked.
+    """
+
+    __tablename__ = "copies"
+    __table_args__ = (CheckConstraint("kind IN ('deidentified', 'original')", name="kind"),)
+
+    study_id: Mapped[str] = mapped_column(ForeignKey("studies.id"), primary_key=True)
+    hash: Mapped[str] = mapped_column(primary_key=True, index=True)
+    kind: Mapped[str]
+    format: Mapped[str]
+    created_at: Mapped[str] = mapped_column(default=utc_now)
+    removed: Mapped[bool] = mapped_column(default=False)
+
+
 class ModelRow(Base):
     """One registered checkpoint. `activation` is the audit entry that made it active, so the latest one is known exactly."""
 

@@ -19,6 +19,7 @@ def home_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         patch.setenv("TUMORTRACE_HOME", str(tmp_path_factory.mktemp("home")))
         patch.delenv("DATABASE_URL", raising=False)
         patch.delenv("TUMORTRACE_PROTOCOL", raising=False)
+        patch.delenv("TUMORTRACE_KEEP", raising=False)
         patch.setenv("TUMORTRACE_ENGINE", "pytorch")  # an export takes seconds; the tests of it ask for it
         yield
 

@@ -11,7 +11,7 @@ from typing import Any
 from core.reading import process
 from core.reading.dicom import Instance
 from core.reading.gather import Part, joined_pictures, with_stated
-from core.reading.intake import Item, Reader, Source
+from core.reading.intake import Item, Kept, Reader, Source
 from core.reading.npz import WHOLE
 from core.reading.npz import Part as NpzPart
 from core.reading.placement import Table, read_table
@@ -21,7 +21,8 @@ from core.records import Image, Study, StudyRejected
 from core.tasks import get_task
 
 __all__ = [
-    "READABLE", "NpzPart", "Outcome", "Source", "files_below", "read_exams", "read_paths", "read_upload", "read_uploads", "warm",
+    "READABLE", "Kept", "NpzPart", "Outcome", "Source", "files_below", "read_exams", "read_paths", "read_upload", "read_uploads",
+    "warm",
 ]  # fmt: skip
 
 
@@ -30,7 +31,7 @@ class Outcome:
     """What one file became: its studies, or why it is refused, or (in `note`) the study that it is a part of.
 
     `images` and `facts` are the file's own, also where its study belongs to another file; `study_id` is that of its (first)
-    study; `left` has the tags of those elements of a DICOM header of which nothing is kept.
+    study; `left` has the tags of those elements of a DICOM header of which nothing is kept; `kept` is the copy that was asked for.
 
     `position` is the file's place among those that were read together; the files of a ZIP share the ZIP's.
     """
@@ -44,11 +45,13 @@ class Outcome:
     facts: Mapping[str, Any] = field(default_factory=dict)
     study_id: str = ""
     left: tuple[int, ...] = ()
+    kept: Kept | None = None
 
 
 def read_exams(
-    sources: Sequence[Source], *, task: str = "", secret: bytes = b"", trusted: bool = False, part: NpzPart = WHOLE
-) -> Iterator[list[Outcome]]:
+    sources: Sequence[Source], *, task: str = "", secret: bytes = b"", trusted: bool = False, part: NpzPart = WHOLE,
+    keep: str = "nothing",
+) -> Iterator[list[Outcome]]:  # fmt: skip
     """Read files exam by exam: the outcomes of one exam's files at a time, as soon as it is whole.
 
     Of thousands of files no more than one exam is held in memory. DICOM files of one study (same StudyInstanceUID, patient
@@ -57,13 +60,14 @@ def read_exams(
     patient become one study of that patient, with the reference standard. A study's task is its modality's, else `task`.
     `part` says which images of NPZ files are wanted. `secret` keys the pseudonyms of patients. Files are decoded in child
     processes (`core.reading.process`) unless they are `trusted`: made by this program, or chosen by its people for training.
+    `keep` asks for copies, as `core.settings.kept_copies` has it (of trusted files there are none).
     Raises `Refused` for an unknown `task`; never for a file's content.
     """
     if task:
         get_task(task)
     sources = [_in_memory(source) if source.name.lower().endswith(".csv") else source for source in sources]
     tables = [table for source in sources if (table := _table(source))]
-    reader = Reader(task, secret, part, trusted=trusted, tables=tables)
+    reader = Reader(task, secret, part, trusted=trusted, tables=tables, keep=keep)
     return (_outcomes(items, task, tables, secret) for items in reader.exams(sources))
 
 
@@ -140,7 +144,7 @@ def _outcomes(items: list[Item], task: str, tables: Sequence[Table], secret: byt
     }
     outcomes, given, seen = [], set(), set()
     for item, pictures in joined_pictures(items, task, tables, secret):
-        outcome = Outcome(item.name, (), None, position=item.position)
+        outcome = Outcome(item.name, (), None, position=item.position, kept=item.kept)
         if isinstance(item.content, Instance):
             key, identity = item.content.study_key, item.content.identity
             outcome = _of_instance(outcome, item.content, studies[key])

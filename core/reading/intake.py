@@ -22,6 +22,8 @@ from core.records import Study, StudyRejected
 
 Content = Instance | list[Study] | StudyRejected | Table
 
+_COPIES = "core.deidentify.copies:copy_bytes"  # by name: it imports the readers, and runs in the decoding process alone
+
 
 @dataclass(frozen=True)
 class Source:
@@ -62,6 +64,15 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What an installation keeps of a file beside its pictures: a file of that `format` (dcm, png …), or why there is none."""
+
+    data: bytes
+    format: str
+    problem: str = ""
+
+
+@dataclass(frozen=True)
 class Item:
     """One file, or one file inside a ZIP: `position` is its source's, `path` its name with folders, not for display."""
 
@@ -69,6 +80,7 @@ class Item:
     name: str
     content: Content
     path: str = ""
+    kept: Kept | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +102,17 @@ class Reader:
     on machines without visitors, and by the same functions, so that pixels are equal either way.
     """
 
-    def __init__(self, task: str, secret: bytes, part: Part, *, trusted: bool, tables: Sequence[Table] = ()) -> None:
+    def __init__(
+        self,
+        task: str,
+        secret: bytes,
+        part: Part,
+        *,
+        trusted: bool,
+        tables: Sequence[Table] = (),
+        keep: str = "nothing",
+    ) -> None:
+        self._keep = "nothing" if trusted else keep
         self._tables = tables
         self._arguments = {"task": task, "secret": secret, "part": part}
         self._trusted = trusted
@@ -100,15 +122,15 @@ class Reader:
         groups = self._groups(sources)
         held: list[Item] = []
         budget, current = limits.EXAM_BYTES, 0
-        for job, content in self._decoded(self._jobs(groups, sources)):
+        for job, (content, kept) in self._decoded(self._jobs(groups, sources)):
             if job.exam != current:
                 yield held
                 held, budget, current = [], limits.EXAM_BYTES, job.exam
             budget = min(budget, limits.DECODED_BYTES) if job.in_archive else budget
-            budget -= _decoded_bytes(content)
+            budget -= _decoded_bytes(content) + (len(kept.data) if kept else 0)
             if budget < 0 and not isinstance(content, StudyRejected):
-                content = _too_much(job.in_archive)
-            held.append(Item(job.position, job.name, content, job.path))
+                content, kept = _too_much(job.in_archive), None
+            held.append(Item(job.position, job.name, content, job.path, kept))
         if held:
             yield held
 
@@ -137,21 +159,41 @@ class Reader:
             for position in positions:
                 yield from _opened(exam, position, sources[position])
 
-    def _decoded(self, jobs: Iterator[_Job]) -> Iterator[tuple[_Job, Content]]:
-        """Each job with its content, in order; child processes work ahead while the caller stores what it got."""
+    def _decoded(self, jobs: Iterator[_Job]) -> Iterator[tuple[_Job, tuple[Content, Kept | None]]]:
+        """Each job with its content and what is kept of it, in order; child processes work ahead of the caller."""
         if self._trusted:
-            yield from ((job, self._content(job)) for job in jobs)
+            yield from ((job, (self._content(job), None)) for job in jobs)
             return
         ahead = limits.DECODING.processes
-        waiting: deque[tuple[_Job, Future[Content]]] = deque()
+        waiting: deque[tuple[_Job, Future[tuple[Content, Kept | None]]]] = deque()
         with ThreadPoolExecutor(max_workers=ahead, thread_name_prefix="reading") as threads:
             for job in jobs:
-                waiting.append((job, threads.submit(self._content, job)))
+                waiting.append((job, threads.submit(self._read, job)))
                 if len(waiting) > ahead:
                     job, future = waiting.popleft()
                     yield job, future.result()
             for job, future in waiting:
                 yield job, future.result()
+
+    def _read(self, job: _Job) -> tuple[Content, Kept | None]:
+        content = self._content(job)
+        return content, self._kept(job, content)
+
+    def _kept(self, job: _Job, content: Content) -> Kept | None:
+        """The copy that the installation wants of a readable file, made in a child process as well where it is made anew."""
+        if self._keep == "nothing" or isinstance(content, (StudyRejected, Table)) or not isinstance(job.data, bytes):
+            return None
+        kind = kind_of(job.data) or ""
+        if self._keep == "original":
+            return Kept(job.data, {"dicom": "dcm"}.get(kind, kind))
+        if not isinstance(content, Instance):
+            return None
+        try:
+            secret = self._arguments["secret"]
+            copied = process.shared().call(_COPIES, data=job.data, secret=secret)
+        except StudyRejected as rejected:
+            return Kept(b"", "dcm", f"No de-identified copy is kept: {rejected.reason}")
+        return Kept(copied, "dcm")
 
     def _content(self, job: _Job) -> Content:
         if isinstance(job.data, (StudyRejected, Table)):

@@ -296,7 +296,7 @@ def shared() -> Pool:
     global _shared
     with _shared_lock:
         if _shared is None:
-            _shared = Pool()
+            _shared = Pool(modules=("core.deidentify.copies",))  # which imports the readers: named, not imported here
         return _shared
 
 

@@ -50,6 +50,17 @@ def test_protocol(monkeypatch):
         settings.reading_protocol()
 
 
+def test_what_is_kept_of_files(monkeypatch):
+    """Nothing unless it is asked for; a misspelt wish is refused, not taken for one of the others."""
+    monkeypatch.delenv("TUMORTRACE_KEEP", raising=False)
+    assert settings.kept_copies() == "nothing"
+    monkeypatch.setenv("TUMORTRACE_KEEP", "Original")
+    assert settings.kept_copies() == "original"
+    monkeypatch.setenv("TUMORTRACE_KEEP", "de-identified")
+    with pytest.raises(Refused, match="must be nothing, deidentified or original"):
+        settings.kept_copies()
+
+
 def test_the_secret_is_one_for_all_threads_private_and_kept(tmp_path, monkeypatch):
     """Sixteen threads that ask first at the same moment get the same 32 bytes, readable by the owner only."""
     monkeypatch.setenv("TUMORTRACE_HOME", str(tmp_path))

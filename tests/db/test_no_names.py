@@ -118,8 +118,10 @@ def test_a_name_in_files_of_every_kind_is_nowhere(whole_store, tmp_path, capsys,
     assert NAME.lower() not in caplog.text.lower()
 
 
-def test_none_of_650_planted_identifiers_is_in_the_store(whole_store, tmp_path, capsys, caplog):
-    """The planted DICOM file, imported: rows, pixels, exports, backup and logs have none of its tokens."""
+@pytest.mark.parametrize("kept", ["nothing", "deidentified"])
+def test_none_of_650_planted_identifiers_is_in_the_store(whole_store, tmp_path, capsys, caplog, monkeypatch, kept):
+    """The planted DICOM file, imported: rows, pixels, kept copies, exports, backup and logs have none of its tokens."""
+    monkeypatch.setenv("TUMORTRACE_KEEP", kept)
     data, tokens = planted.plant()
     folder = tmp_path / "in"
     folder.mkdir()
