@@ -71,7 +71,7 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     "RLE of one frame of 128 MiB": (lambda: rle_header(8192, 8192, 1), "could not be decoded"),
     "pixels beyond a header of 2 × 2": (excess, "holds 2,000 bytes of pixels where its header announces 4"),
     "PNG of 169 megapixels": (lambda: bitmap(13_000), "more than 50 million pixels"),
-    "NPZ of 2 GiB": (lambda: samples.npz_bomb((2048, 1024, 1024)), "2,048 MB large; at most 200 MB"),
+    "NPZ of 2 GB": (lambda: samples.npz_bomb((2000, 1024, 1024)), "2,000 MB large; at most 200 MB"),
     "NPZ that says less than it holds": (lambda: samples.npz_bomb((2, 1024, 1024)), "more than 100 times their size"),
     "ZIP whose entries overlap": (
         lambda: samples.zip_of_one_stream("a.png", samples.zeros_deflated(16 * MIB), 16 * MIB, 1280), "files overlap"
