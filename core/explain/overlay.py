@@ -10,17 +10,13 @@ import torch
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
 
+from core.colours import colours
 from core.explain.registry import METHODS
 from core.preprocess import display_values
 from core.records import Heatmap, Image, Refused
 
 NOTICE = "research use, not for diagnosis"
 NARROWEST = 240  # pixels; smaller images stand on a wider ground, so that the caption stays legible
-
-# Colour stops at equal distances, sRGB. Unsigned: inferno (van der Walt and Smith, CC0), lightness rises steadily.
-# Signed: blue – white – orange, lightness falls from the middle to both ends, told apart in all common colour blindness.
-_UNSIGNED = ("000004", "1b0c41", "4a0c6b", "781c6d", "a52c60", "cf4446", "ed6925", "fb9b06", "f7d13d", "fcffa4")
-_SIGNED = ("10458c", "4a7fc0", "9dc0e3", "f7f7f7", "f6bf82", "e0872b", "a85200")
 
 
 def display_scale(heatmap: Heatmap) -> float:
@@ -29,13 +25,6 @@ def display_scale(heatmap: Heatmap) -> float:
     It is per picture: two maps shown with it cannot be compared by colour. 0 for a map without any evidence.
     """
     return float(np.abs(heatmap.values).max())
-
-
-def colours(values: np.ndarray, signed: bool) -> np.ndarray:
-    """Colours (…, 3) in [0, 1] of scaled values (…): 0–1 through the unsigned table, −1 to 1 through the signed one."""
-    table = np.array([list(bytes.fromhex(stop)) for stop in (_SIGNED if signed else _UNSIGNED)]) / 255
-    places = np.linspace(-1 if signed else 0, 1, len(table))
-    return np.stack([np.interp(values, places, table[:, channel]) for channel in range(3)], axis=-1)
 
 
 def overlay(

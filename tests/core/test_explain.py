@@ -33,7 +33,7 @@ from core.explain import (
 from core.explain.case import Case, Watch
 from core.explain.gradients import integrated_gradients
 from core.explain.occlusion import occlusion, window_corners
-from core.explain.overlay import caption, colours
+from core.explain.overlay import caption
 from core.explain.superpixels import lime, superpixels
 from core.preprocess import Preprocessing, preprocess
 from core.records import Heatmap, Image, Refused, full_range_window
@@ -589,19 +589,6 @@ def test_signed_overlays_tell_for_from_against() -> None:
     drawn = opened(overlay_png(image, a_heatmap(np.array([[-1.0, 1.0]]), signed=True), opacity=1)).astype(int)
     assert drawn[20, 0, 2] > drawn[20, 0, 0] + 50
     assert drawn[20, 299, 0] > drawn[20, 299, 2] + 50
-
-
-def test_colour_tables_are_even_in_lightness() -> None:
-    """CIELAB lightness rises all along the unsigned table and falls from the middle to both ends of the signed one."""
-    from skimage.color import rgb2lab
-
-    unsigned = rgb2lab(colours(np.linspace(0, 1, 101), signed=False))[:, 0]
-    assert (np.diff(unsigned) > 0).all()
-    assert unsigned[0] < 5
-    assert unsigned[-1] > 95
-    signed = rgb2lab(colours(np.linspace(-1, 1, 101), signed=True))[:, 0]
-    assert (np.diff(signed[:51]) > 0).all()
-    assert (np.diff(signed[50:]) < 0).all()
 
 
 def test_the_caption_says_what_the_picture_is() -> None:

@@ -14,7 +14,11 @@ import time
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from core.colours import SEQUENTIAL, colours
+from pages.ui.viewer import colour_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 W, H = 64, 48  # size of the gradient: value = 16 * (64 * row + column)
@@ -449,6 +453,19 @@ def test_signed_heatmap_shows_for_in_orange_and_against_in_blue(screen):
     assert blue
     assert all(p["u"] > 0.8 and p["v"] < 0.2 for p in orange)
     assert all(p["u"] < 0.2 and p["v"] > 0.8 for p in blue)
+
+
+def test_the_screens_colours_are_those_of_exported_pictures(screen):
+    """All 256 colours of every table that the browser makes, against `core.colours`, to half a level of rounding."""
+    script = colour_tables() + (ROOT / "pages/ui/viewer/tables.js").read_text()
+    drawn = screen.page.evaluate(
+        f"() => {{ {script}; return [SIGNED_STOPS, ...Object.values(COLOUR_STOPS)].map((text) => [...colourTable(text)]); }}"
+    )
+    assert len(drawn) == 1 + len(SEQUENTIAL)
+    expected = [colours(np.linspace(-1, 1, 256), signed=True)]
+    expected += [colours(np.linspace(0, 1, 256), signed=False, table=name) for name in SEQUENTIAL]
+    for one, other in zip(drawn, expected, strict=True):
+        assert np.abs(np.reshape(one, (256, 3)) - 255 * other).max() <= 0.5 + 1e-6
 
 
 def test_heatmap_that_is_zero_everywhere_draws_nothing_and_says_so(screen):

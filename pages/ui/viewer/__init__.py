@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import streamlit as st
 
+from core.colours import SEQUENTIAL, SIGNED
 from core.records import Heatmap, Image, VoiFunction, Window
 from core.window import WHITE
 
@@ -45,11 +46,17 @@ _SCRIPTS = (
 )
 _POINTS = {"rect": 2, "point": 1}  # kind of region -> number of its points
 
+
+def colour_tables() -> str:
+    """The colour tables of exported pictures, so that the screen shows the same."""
+    return f"const COLOUR_STOPS = {json.dumps(SEQUENTIAL)};\nconst SIGNED_STOPS = {json.dumps(SIGNED)};"
+
+
 _mount = st.components.v2.component(
     "tumortrace_viewer",
     html=(_HERE / "viewer.html").read_text("utf-8"),
     css=(_HERE / "viewer.css").read_text("utf-8"),
-    js="\n".join((_HERE / name).read_text("utf-8") for name in _SCRIPTS),
+    js="\n".join([colour_tables(), *((_HERE / name).read_text("utf-8") for name in _SCRIPTS)]),
 )
 
 

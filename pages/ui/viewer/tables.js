@@ -1,14 +1,6 @@
 // Look-up tables: grey levels (DICOM PS3.3 C.11.2.1) and perceptually even colour maps.
 
-// Ten evenly spaced stops each, from matplotlib's published tables. All rise in lightness, so a stronger value is never darker.
-const COLOUR_STOPS = {
-  viridis: "440154 482878 3e4989 31688e 26828e 1f9e89 35b779 6ece58 b5de2b fde725",
-  magma: "000004 180f3d 440f76 721f81 9e2f7f cd4071 f1605d fd9668 feca8d fcfdbf",
-  cividis: "00224e 123570 3b496c 575d6d 707173 8a8678 a59c74 c3b369 e1cc55 fee838",
-  inferno: "000004 1b0c41 4a0c6b 781c6d a52c60 cf4446 ed6925 fb9b06 f7d13d fcffa4",
-};
-// For maps with a sign: blue speaks against the class, white is zero, orange speaks for it.
-const SIGNED_STOPS = "1b5fc1 5e97e0 a9cbf3 ffffff f8c68f ee9440 cf6206";
+// COLOUR_STOPS and SIGNED_STOPS are written in front of this file from core.colours, which exported pictures use as well.
 
 function parseStops(text) {
   return text.split(" ").map((hex) => [0, 2, 4].map((i) => parseInt(hex.slice(i, i + 2), 16)));
