@@ -32,6 +32,8 @@ class Imported:
 
     name: str
     position: int
+    member: int = 0  # of a ZIP's `members`
+    members: int = 1
     study_ids: tuple[str, ...] = ()
     added: tuple[bool, ...] = ()
     title: str = ""  # the study's name, or how many there are
@@ -56,7 +58,10 @@ class Imported:
 
 @dataclass
 class Tally:
-    """How far an import of `total` files is. `files` are done; `refused` are (name, why)."""
+    """How far an import of `total` files is. `files` are done; `refused` are (name, why).
+
+    A ZIP counts as one file until it is opened, then as what it holds.
+    """
 
     total: int
     files: int = 0
@@ -65,12 +70,19 @@ class Tally:
     known: int = 0
     refused: list[tuple[str, StudyRejected]] = field(default_factory=list)
     begun: float = field(default_factory=time.monotonic)
-    _seen: set[int] = field(default_factory=set)
+    _sources: int = 0
+    _seen: dict[int, set[int]] = field(default_factory=dict)  # of each source the members
+    _members: dict[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._sources = self.total
 
     def count(self, imported: Imported) -> None:
         """Take one file's result in."""
-        self._seen.add(imported.position)
-        self.files = len(self._seen)
+        self._seen.setdefault(imported.position, set()).add(imported.member)
+        self._members[imported.position] = max(imported.members, self._members.get(imported.position, 1))
+        self.total = self._sources - len(self._members) + sum(self._members.values())
+        self.files = min(sum(map(len, self._seen.values())), self.total)
         self.stored += sum(imported.added)
         self.held += len(imported.held)
         self.known += len(imported.added) - sum(imported.added)
@@ -79,8 +91,9 @@ class Tally:
 
     @property
     def fraction(self) -> float:
-        """Part of the files that is done, 0–1."""
-        return min(self.files / max(self.total, 1), 1.0)
+        """Part of the files that is done, 0–1; it never falls, however much a ZIP turns out to hold."""
+        done = sum(len(seen) / self._members[position] for position, seen in self._seen.items())
+        return min(done / max(self._sources, 1), 1.0)
 
     @property
     def text(self) -> str:
@@ -147,20 +160,19 @@ def _copies_of(outcomes: Sequence[Outcome], kind: str) -> dict[str, list[NewCopy
 
 
 def _imported(outcome: Outcome, by: str, kept: Mapping[str, list[NewCopy]]) -> Imported:
-    name, position = outcome.name, outcome.position
+    place = (outcome.name, outcome.position, outcome.member, outcome.members)
     notices = (
         *outcome.facts.get("notices", ()),
         *([outcome.kept.problem] if outcome.kept and outcome.kept.problem else []),
     )
     if outcome.rejected or any(not study.task for study in outcome.studies):
-        return Imported(name, position, refused=outcome.rejected or _ASK_FOR_TASK)
+        return Imported(*place, refused=outcome.rejected or _ASK_FOR_TASK)
     if not outcome.studies:
-        return Imported(name, position, note=outcome.note, notices=notices)
+        return Imported(*place, note=outcome.note, notices=notices)
     added, held = _store(outcome.studies, by, kept)
     first = outcome.studies[0]
     return Imported(
-        name,
-        position,
+        *place,
         study_ids=tuple(study.id for study in outcome.studies),
         added=added,
         title=first.name if len(added) == 1 else f"{len(added)} studies",

@@ -33,14 +33,17 @@ class Outcome:
     `images` and `facts` are the file's own, also where its study belongs to another file; `study_id` is that of its (first)
     study; `left` has the tags of those elements of a DICOM header of which nothing is kept; `kept` is the copy that was asked for.
 
-    `position` is the file's place among those that were read together; the files of a ZIP share the ZIP's.
+    `position` is the file's place among those that were read together; the files of a ZIP share the ZIP's, and are number
+    `member` (from 0) of its `members`.
     """
 
     name: str
     studies: tuple[Study, ...]
     rejected: StudyRejected | None
-    note: str = ""
     position: int = 0
+    member: int = 0
+    members: int = 1
+    note: str = ""
     images: tuple[Image, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     study_id: str = ""
@@ -55,7 +58,7 @@ def read_exams(
     """Read files exam by exam: the outcomes of one exam's files at a time, as soon as it is whole.
 
     Of thousands of files no more than one exam is held in memory. DICOM files of one study (same StudyInstanceUID, patient
-    and modality) become one study, which belongs to the first of them, wherever they stand among the sources. Pictures
+    and modality) become one study, which belongs to the first of them, wherever they stand among the sources or in a ZIP. Pictures
     whose folders (`Class/Patient/file`, of the classes of `task`) or whose row in a table among the sources name their
     patient become one study of that patient, with the reference standard. A study's task is its modality's, else `task`.
     `part` says which images of NPZ files are wanted. `secret` keys the pseudonyms of patients. Files are decoded in child
@@ -111,7 +114,9 @@ def warm() -> None:
 
 def _read_all(sources: Sequence[Source], task: str, secret: bytes, trusted: bool) -> list[Outcome]:
     batches = read_exams(sources, task=task, secret=secret, trusted=trusted)
-    return sorted((outcome for batch in batches for outcome in batch), key=lambda outcome: outcome.position)
+    return sorted(
+        (outcome for batch in batches for outcome in batch), key=lambda outcome: (outcome.position, outcome.member)
+    )
 
 
 def _in_memory(source: Source) -> Source:
@@ -131,7 +136,7 @@ def _table(source: Source) -> Table | None:
 
 def _outcomes(items: list[Item], task: str, tables: Sequence[Table], secret: bytes) -> list[Outcome]:
     """Join the items of one exam into studies; every item becomes an outcome at its own place."""
-    tables = [*tables, *(item.content for item in items if isinstance(item.content, Table))]
+    tables = [*tables, *items[0].tables]
     groups: dict[str, dict[str, Instance]] = {}  # study key -> identity -> instance
     paths: dict[str, list[str]] = {}
     for item in items:
@@ -144,7 +149,7 @@ def _outcomes(items: list[Item], task: str, tables: Sequence[Table], secret: byt
     }
     outcomes, given, seen = [], set(), set()
     for item, pictures in joined_pictures(items, task, tables, secret):
-        outcome = Outcome(item.name, (), None, position=item.position, kept=item.kept)
+        outcome = Outcome(item.name, (), None, item.position, item.member, item.members, kept=item.kept)
         if isinstance(item.content, Instance):
             key, identity = item.content.study_key, item.content.identity
             outcome = _of_instance(outcome, item.content, studies[key])

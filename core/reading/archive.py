@@ -1,12 +1,14 @@
-"""ZIP archives, member by member, counted while they are inflated; nothing is ever written to disk."""
+"""ZIP archives, counted while they are inflated, each member when it is wanted; nothing is ever written to disk."""
 
 from __future__ import annotations
 
 import io
 import stat
 import struct
+import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import IO
@@ -50,28 +52,52 @@ def _check_overlaps(archive: zipfile.ZipFile) -> None:
             raise StudyRejected("The ZIP archive's files overlap, as no ordinary archive's do.", "Pack it again.")
 
 
-def read_members(data: bytes) -> Iterator[tuple[str, bytes | StudyRejected]]:
-    """Each file of a ZIP: its name inside the archive and its bytes, or why it is refused.
+class Archive:
+    """An open ZIP: `names` of its files (with folders; hidden ones are passed over), their beginnings and their bytes.
 
-    Folders and hidden files are passed over. Raises `StudyRejected` where the archive as a whole cannot be read.
+    What all members unpack to is counted together, and so is the time that unpacking takes. Raises `StudyRejected` where the
+    archive as a whole cannot be read, also later, once unpacking has taken longer than decoding one file may.
     """
-    check_directory(data)
-    try:
-        archive = zipfile.ZipFile(io.BytesIO(data))
-    except Exception as error:
-        raise StudyRejected(
-            f"The ZIP archive is damaged ({type(error).__name__}).", "Copy or pack it again."
-        ) from error
-    allowance = _Allowance(limits.ZIP_BYTES)
-    with archive:
-        _check_overlaps(archive)
-        members = [
-            info for info in archive.infolist() if not (info.filename.endswith("/") or _is_hidden(info.filename))
-        ]
-        if not members:
+
+    def __init__(self, data: bytes) -> None:
+        check_directory(data)
+        try:
+            self._file = zipfile.ZipFile(io.BytesIO(data))
+        except Exception as error:
+            raise StudyRejected(
+                f"The ZIP archive is damaged ({type(error).__name__}).", "Copy or pack it again."
+            ) from error
+        _check_overlaps(self._file)
+        files = [info for info in self._file.infolist() if not info.filename.endswith("/")]
+        self._members = [info for info in files if not _is_hidden(info.filename)]
+        if not self._members:
             raise StudyRejected("The ZIP archive holds no files.", "Pack the pictures themselves.")
-        for info in members:
-            yield info.filename, _read_member(archive, info, allowance)
+        self.names = [info.filename for info in self._members]
+        self._allowance, self._seconds = _Allowance(limits.ZIP_BYTES), 0.0
+
+    def head(self, member: int, size: int) -> bytes:
+        """The first bytes of a file, at most `size`; none where it cannot be read, which is said when it is."""
+        with self._timed():
+            try:
+                check_member(self._members[member])
+                with self._file.open(self._members[member]) as stream:
+                    return stream.read(size)
+            except Exception:  # whatever zipfile and zlib raise over damage
+                return b""
+
+    def read(self, member: int) -> bytes | StudyRejected:
+        """The bytes of a file, or why it is refused."""
+        with self._timed():
+            return _read_member(self._file, self._members[member], self._allowance)
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        start = time.monotonic()
+        yield
+        self._seconds += time.monotonic() - start
+        if self._seconds > limits.DECODING.wall_seconds:
+            seconds = f"{limits.DECODING.wall_seconds:g} seconds"
+            raise StudyRejected(f"Unpacking the archive takes longer than {seconds}.", "Split it up.")
 
 
 @dataclass

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from core.reading import limits, process, studies
-from core.reading.archive import read_members
+from core.reading.archive import Archive
 from core.reading.dicom import Instance
 from core.reading.exams import HEAD_BYTES, exam_key
 from core.reading.names import display_name
@@ -74,25 +74,29 @@ class Kept:
 
 @dataclass(frozen=True)
 class Item:
-    """One file, or one file inside a ZIP: `position` is its source's, `path` its name with folders, not for display."""
+    """One file, or one file inside a ZIP: `position` is its source's, `path` its name with folders, not for display.
+
+    A ZIP's file is number `member` (from 0) of `members`, and the ZIP's `tables` say what its pictures are.
+    """
 
     position: int
     name: str
     content: Content
     path: str = ""
+    member: int = 0
+    members: int = 1
+    tables: tuple[Table, ...] = ()
     kept: Kept | None = None
 
 
 @dataclass(frozen=True)
 class _Job:
-    """An item before it is decoded."""
+    """An item before it is decoded: what is known of it, and its data. `exam` counts groups of sources, then of a ZIP's files."""
 
-    exam: int
-    position: int
-    name: str
+    exam: tuple[int, int]
+    item: Item
     data: bytes | StudyRejected | Table
     in_archive: bool = False
-    path: str = ""
 
 
 class Reader:
@@ -118,36 +122,43 @@ class Reader:
         self._trusted = trusted
 
     def exams(self, sources: Sequence[Source]) -> Iterator[list[Item]]:
-        """The items of one exam after the other, in the order in which exams begin; a file without a study UID is one."""
-        groups = self._groups(sources)
+        """The items of one exam after the other, in the order in which exams begin; a file without a study UID is one.
+
+        Exams lie within one ZIP or outside of all.
+        """
+        files = [(source.name, source.head) for source in sources]
+        groups = self._groups(files, self._tables) if len(sources) > 1 else [[0]]
         held: list[Item] = []
-        budget, current = limits.EXAM_BYTES, 0
+        budget, current = limits.EXAM_BYTES, (0, 0)
         for job, (content, kept) in self._decoded(self._jobs(groups, sources)):
-            if job.exam != current:
+            if job.exam != current and held:
                 yield held
-                held, budget, current = [], limits.EXAM_BYTES, job.exam
+                held = []
+            if job.exam[0] != current[0]:
+                budget = limits.EXAM_BYTES
+            current = job.exam
             budget = min(budget, limits.DECODED_BYTES) if job.in_archive else budget
             budget -= _decoded_bytes(content) + (len(kept.data) if kept else 0)
             if budget < 0 and not isinstance(content, StudyRejected):
                 content, kept = _too_much(job.in_archive), None
-            held.append(Item(job.position, job.name, content, job.path, kept))
+            held.append(replace(job.item, content=content, kept=kept))
         if held:
             yield held
 
-    def _groups(self, sources: Sequence[Source]) -> list[list[int]]:
-        """Positions of the sources, those of one exam together."""
-        if len(sources) == 1:
-            return [[0]]
+    def _groups(self, files: Sequence[tuple[str, Callable[[], bytes]]], tables: Sequence[Table]) -> list[list[int]]:
+        """Positions of the files (name, function that gives the first bytes), those of one exam together."""
         groups: dict[str, list[int]] = {}
-        for position, source in enumerate(sources):
-            placement = placement_of(source.name, str(self._arguments["task"]), self._tables)
-            placed = f"placed {placement.key}" if placement and placement.key else ""
-            groups.setdefault(self._exam_key(source) or placed or f"alone {position}", []).append(position)
+        for position, (name, head) in enumerate(files):
+            key = self._exam_key(head)
+            if not key and not name.lower().endswith(".zip"):
+                placement = placement_of(name, str(self._arguments["task"]), tables)
+                key = f"placed {placement.key}" if placement and placement.key else ""
+            groups.setdefault(key or f"alone {position}", []).append(position)
         return list(groups.values())
 
-    def _exam_key(self, source: Source) -> str:
+    def _exam_key(self, head_of: Callable[[], bytes]) -> str:
         try:
-            head = source.head()
+            head = head_of()
             if not head or kind_of(head) != "dicom":
                 return ""
             return exam_key(head) if self._trusted else process.shared().call("core.reading.exams:exam_key", head=head)
@@ -157,7 +168,46 @@ class Reader:
     def _jobs(self, groups: Sequence[Sequence[int]], sources: Sequence[Source]) -> Iterator[_Job]:
         for exam, positions in enumerate(groups):
             for position in positions:
-                yield from _opened(exam, position, sources[position])
+                yield from self._opened(exam, position, sources[position])
+
+    def _opened(self, exam: int, position: int, source: Source) -> Iterator[_Job]:
+        """A file as one job, a ZIP as one per member."""
+        item = Item(position, display_name(source.name), [])
+        try:
+            data = source.load()
+            limits.check_upload_size(len(data))
+            table = read_table(source.name, data)
+            if table or kind_of(data) != "zip":
+                yield _Job((exam, 0), replace(item, path=source.name), table or data)
+                return
+            yield from self._unpacked(exam, item, Archive(data))
+        except StudyRejected as rejected:
+            reason = rejected
+        except OSError as error:
+            reason = StudyRejected(f"The file cannot be opened ({error.strerror}).", "Check its path and permissions.")
+        except Exception as error:  # a file's content never raises
+            reason = StudyRejected(f"The file is damaged ({type(error).__name__}).", "Copy or export it again.")
+        else:
+            return
+        yield _Job((exam, limits.ZIP_ENTRIES), replace(item, member=limits.ZIP_ENTRIES), reason)
+
+    def _unpacked(self, exam: int, whole: Item, archive: Archive) -> Iterator[_Job]:
+        """The members of a ZIP, exam by exam.
+
+        An archive is opened here: Python's own reader and zlib, counted while they inflate, are no decoders. Its members are
+        decoded like other files.
+        """
+        listed = [i for i, name in enumerate(archive.names) if name.lower().endswith(".csv")]
+        contents = {i: archive.read(i) for i in listed}
+        parsed = {i: read_table(archive.names[i], data) for i, data in contents.items() if isinstance(data, bytes)}
+        tables = tuple(table for table in parsed.values() if table)
+        files = [(name, partial(archive.head, i, HEAD_BYTES)) for i, name in enumerate(archive.names)]
+        for group, members in enumerate(self._groups(files, (*self._tables, *tables)), start=1):
+            for i in members:
+                name = f"{whole.name} › {display_name(archive.names[i])}"
+                place = {"member": i, "members": len(files), "tables": tables, "path": archive.names[i]}
+                data = contents.pop(i) if i in contents else archive.read(i)
+                yield _Job((exam, group), replace(whole, name=name, **place), parsed.get(i) or data, True)
 
     def _decoded(self, jobs: Iterator[_Job]) -> Iterator[tuple[_Job, tuple[Content, Kept | None]]]:
         """Each job with its content and what is kept of it, in order; child processes work ahead of the caller."""
@@ -198,55 +248,13 @@ class Reader:
     def _content(self, job: _Job) -> Content:
         if isinstance(job.data, (StudyRejected, Table)):
             return job.data
-        arguments: dict[str, Any] = {"name": job.name.split(" › ")[-1], "data": job.data, **self._arguments}
+        arguments: dict[str, Any] = {"name": job.item.name.split(" › ")[-1], "data": job.data, **self._arguments}
         try:
             if self._trusted:
                 return studies.decode(**arguments)
             return process.shared().call("core.reading.studies:decode", **arguments)
         except StudyRejected as rejected:
             return rejected
-
-
-def _opened(exam: int, position: int, source: Source) -> Iterator[_Job]:
-    """A file as one job, a ZIP as one per member.
-
-    An archive is opened here: Python's own reader and zlib, counted while they inflate, are no decoders. Its members are decoded
-    like other files.
-    """
-    shown = display_name(source.name)
-    try:
-        data = source.load()
-        limits.check_upload_size(len(data))
-        table = read_table(source.name, data)
-        if table or kind_of(data) != "zip":
-            yield _Job(exam, position, shown, table or data, path=source.name)
-            return
-        for member, content in _timely(read_members(data)):
-            table = read_table(member, content) if isinstance(content, bytes) else None
-            yield _Job(exam, position, f"{shown} › {display_name(member)}", table or content, True, member)
-    except StudyRejected as rejected:
-        yield _Job(exam, position, shown, rejected)
-    except OSError as error:
-        reason = StudyRejected(f"The file cannot be opened ({error.strerror}).", "Check its path and permissions.")
-        yield _Job(exam, position, shown, reason)
-    except Exception as error:  # a file's content never raises
-        reason = StudyRejected(f"The file is damaged ({type(error).__name__}).", "Copy or export it again.")
-        yield _Job(exam, position, shown, reason)
-
-
-def _timely(members: Iterator[tuple[str, bytes | StudyRejected]]) -> Iterator[tuple[str, bytes | StudyRejected]]:
-    """The members as long as opening them has not taken longer in sum than decoding one file may."""
-    spent = 0.0
-    while True:
-        start = time.monotonic()
-        member = next(members, None)
-        spent += time.monotonic() - start
-        if member is None:
-            return
-        if spent > limits.DECODING.wall_seconds:
-            seconds = f"{limits.DECODING.wall_seconds:g} seconds"
-            raise StudyRejected(f"Unpacking the archive takes longer than {seconds}.", "Split it up.")
-        yield member
 
 
 def _decoded_bytes(content: Content) -> int:

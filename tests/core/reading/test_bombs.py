@@ -8,6 +8,7 @@ import struct
 import time
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import pytest
 from PIL import Image as Pillow
 from pydicom import uid
 
-from core.reading import read_paths, read_upload, read_uploads
+from core.reading import Source, limits, read_exams, read_paths, read_upload, read_uploads
 from core.records import StudyRejected
 from tests.core.dicom_factory import encapsulated, make_dataset, make_dicom, to_bytes
 from tests.core.reading import samples
@@ -164,6 +165,30 @@ def test_damaged_members_of_an_archive_count(monkeypatch: pytest.MonkeyPatch) ->
         True,
         True,
     ]
+
+
+def test_members_of_an_archive_come_exam_by_exam() -> None:
+    """Each batch is one exam, whatever the order in the archive; all together they stand in the archive's order."""
+    members = {}
+    for number in range(2):
+        for exam in (1, 2):
+            members[f"{exam}-{number}"] = make_dicom(WIDE + 10 * exam + number, StudyInstanceUID=f"1.2.{exam}")
+        members[f"p{number}.png"] = picture(NARROW + number, "PNG")
+    data = zipped(members)
+    batches = [
+        [outcome.name.removeprefix("a.zip › ") for outcome in batch]
+        for batch in read_exams([Source.of_bytes("a.zip", data)])
+    ]
+    assert batches == [["1-0", "1-1"], ["2-0", "2-1"], ["p0.png"], ["p1.png"]]
+    assert [outcome.name.removeprefix("a.zip › ") for outcome in read_uploads([("a.zip", data)])] == list(members)
+
+
+def test_a_slow_archive_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sentence for the archive as a whole."""
+    monkeypatch.setattr("core.reading.limits.DECODING", replace(limits.DECODING, wall_seconds=0.0))
+    data = zipped({f"{n}.png": picture(NARROW + n, "PNG") for n in range(3)})
+    (outcome,) = read_uploads([("a.zip", data)], trusted=True)
+    assert outcome.rejected.reason == "Unpacking the archive takes longer than 0 seconds."
 
 
 def test_names_from_outside_go_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
