@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.documents import put_section
+from benchmarks.heatmaps import models, section
 from benchmarks.results import Trained, best_on_validation, plans
 from benchmarks.results_text import figure
 from core.architectures import get_architecture
@@ -61,3 +62,46 @@ def test_validation_chooses_whatever_the_test_says():
     assert best_on_validation({"other": other, "chosen": chosen}) == "chosen"
     assert figure(other.test, "accuracy").value == 1
     assert other.test.metrics["accuracy"].value == 0.5  # at the threshold of 0.1
+
+
+def facts_of_masks(own: list[float], centre: list[float]) -> dict:
+    """What was measured of one map of 40 cases: figures, those of the centre, and differences of ± 0.1 around theirs."""
+
+    def estimate(value: float) -> dict:
+        return {"value": value, "low": value - 0.1, "high": value + 0.1, "n": 40}
+
+    names = ("hit", "energy", "iou")
+    control = {"threshold": 0.5, **{name: estimate(value) for name, value in zip(names, centre, strict=True)}}
+    gap = {name: estimate(a - b) for name, a, b in zip(names, own, centre, strict=True)}
+    controls = ("centre", "brightest", "untrained")
+    return {
+        "n": 40, "tuned": 20, "own": {name: estimate(value) for name, value in zip(names, own, strict=True)},
+        "controls": dict.fromkeys(controls, control), "differences": dict.fromkeys(controls, gap),
+    }  # fmt: skip
+
+
+def test_a_map_that_is_no_better_than_the_centre_is_called_so():
+    """Better is bold, worse in italics, an interval that holds 0 neither; a map of two cells is said to point at nothing."""
+    fair, poor = facts_of_masks([0.45, 0.5, 0.1], [0.43, 0.3, 0.3]), facts_of_masks([0.0] * 3, [0.43] * 3)
+    text = "\n".join(
+        section({"a": {"gradcam": {"masks": fair}}, "b": {"gradcam": {"masks": poor}}}, {"a": (8, 8), "b": (2, 2)})
+    )
+    assert "| a | Grad-CAM | peak inside | 0.45 (0.35–0.55) | 0.43 | +0.02 (−0.08 to +0.12) |" in text
+    assert "| a | Grad-CAM | energy inside | 0.50 (0.40–0.60) | **0.30** |" in text
+    assert "| a | Grad-CAM | IoU | 0.10 (0.00–0.20) | *0.30* |" in text
+    assert "against the image centre: **none of 2 maps is** better, 1 worse, 1 cannot be told apart" in text
+    assert "peaks inside say nothing about b:" in text
+    assert "not better than the image centre" in text
+    assert "worse than the image centre" in text
+    better = "\n".join(section({"a": {"gradcam": {"masks": facts_of_masks([0.9] * 3, [0.1] * 3)}}}, {"a": (8, 8)}))
+    assert "1 of 1 maps are better, 0 worse" in better
+    assert "say nothing" not in better
+
+
+def test_only_finished_models_are_measured(tmp_path):
+    """A run folder without its figures is left out, and so is an ensemble that is not there."""
+    plan = next(plan for plan in plans() if plan.group == "us-64")
+    for seed in (0, 1):
+        (tmp_path / "runs" / f"{plan.key}_{seed}").mkdir(parents=True)
+    (tmp_path / "runs" / f"{plan.key}_0" / "done.json").write_text("{}")
+    assert list(models(tmp_path)) == [f"{plan.architecture}, seed 0"]
