@@ -125,13 +125,17 @@ def caption(heatmap: Heatmap, image: Image, scale: float | None = None) -> str:
     facts, method = heatmap.parameters, METHODS[heatmap.method]
     factor = max(image.pixels.shape[0] / h, image.pixels.shape[1] / w)
     parts = [method.what, f"{h} × {w} values" + (f", enlarged {factor:.3g} times." if factor > 1 else ".")]
-    top = f"{float(abs(heatmap.values).max()):.2e}"
+    top = f"{float(abs(heatmap.values).max()):.3g}"  # as beside the colour bar
     if scale is None:
         parts.append(f"Full colour is this map's own maximum, {top}: colours are not comparable between pictures.")
     else:
-        parts.append(f"Its maximum is {top}; full colour is {scale:.2e}.")
-    if facts.get("share") is not None:
-        parts.append(f"The map adds up to {facts['share']:.0%} of the class score, {facts['class_score']:.3g}.")
+        parts.append(f"Its maximum is {top}; full colour is {scale:.3g}.")
+    if (share := facts.get("share")) is not None:
+        score = facts["class_score"]
+        parts.append(
+            f"The map adds up to {share:.0%} of the class score, {score:.3g}." if share <= 1 else
+            f"The map adds up to {share * score:.3g}, more than the class score, {score:.3g}."
+        )  # fmt: skip
     if facts.get("channels_used"):
         parts.append(f"{facts['channels_used']} feature maps were used.")
     if facts.get("low"):

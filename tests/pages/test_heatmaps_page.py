@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -136,13 +137,15 @@ def test_the_caption_tells_resolution_scale_and_share():
     made = Heatmap(values, "gradcam", "benign", "layer4", "v", "h", False, {"share": 0.49, "class_score": 1.0})
     text = caption(made, image)
     assert "7 × 7 values, enlarged 32 times." in text
-    assert "1.00e-02" in text
-    assert "49% of the class score" in text
+    assert "own maximum, 0.01:" in text
+    assert "adds up to 49% of the class score, 1." in text
+    more = replace(made, parameters={"share": 5.0, "class_score": 0.2})
+    assert "adds up to 1, more than the class score, 0.2." in caption(more, image)
     facts = {"share": None, "low": [-1.0, 0.1], "high": [1.0, 0.2], "superpixels": 2, "r2": 0.5}
     lime = Heatmap(np.zeros((224, 224), np.float32), "lime", "benign", "input", "v", "h", True, facts)
     assert "1 of 2 superpixels differ from zero at 95 %; R² 0.50." in caption(lime, image)
     assert "enlarged" not in caption(lime, image)
-    assert "full colour is 5.00e-01" in caption(made, image, 0.5)
+    assert "full colour is 0.5." in caption(made, image, 0.5)
 
 
 def test_other_parameters_are_another_heatmap(store, trained):
