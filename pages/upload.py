@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from core import settings
 from core.reading import NpzPart
 from core.tasks import TASKS
 from db.importing import counted
@@ -13,6 +14,11 @@ from pages.ui.tables import CLICK, clicked_row
 
 RESULTS, ROUND = "upload_results", "upload_round"
 KINDS = "PNG, JPEG, TIFF, DICOM, MedMNIST-style NPZ, a CSV table with its pictures, or a ZIP of these"
+KEPT = {
+    "nothing": "names and identifiers are not kept.",
+    "deidentified": "names and identifiers are not kept; of DICOM files a de-identified copy is.",
+    "original": "**this installation keeps files as they are sent, with the names in them.**",
+}
 SHOWN = 10  # refusals that are also said in full below the table
 
 
@@ -83,7 +89,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     span = st.text_input("Its images", placeholder="all, or 0:50", key="upload_range", width=140)
     folder = st.toggle("Choose a whole folder", key="upload_folder", persist_state="session")
 files = st.file_uploader(
-    f"Drop {KINDS} (200 MB each). DICOM says itself what it shows; names and identifiers are not kept.",
+    f"Drop {KINDS} (200 MB each). DICOM says itself what it shows; {KEPT[settings.kept_copies()]}",
     accept_multiple_files="directory" if folder else True,
     key=f"uploader:{folder}:{st.session_state[ROUND]}",
     help="A browser takes minutes to send thousands of single files: send a ZIP, or ask for `python -m db import FOLDER`.",

@@ -231,6 +231,22 @@ def in_zip(name, data):
     return out.getvalue()
 
 
+def test_the_upload_page_says_what_is_kept_of_files(store, monkeypatch):
+    """No promise that the installation does not keep; a misspelt setting is a sentence, and no file can be dropped."""
+    add_person()
+    for kept, words in (
+        ("nothing", "are not kept."),
+        ("deidentified", "de-identified copy"),
+        ("original", "keeps files as"),
+    ):
+        monkeypatch.setenv("TUMORTRACE_KEEP", kept)
+        assert words in open_page("upload").file_uploader[0].label
+    monkeypatch.setenv("TUMORTRACE_KEEP", "all")
+    at = open_page("upload")
+    assert "must be nothing, deidentified or original" in said(at)
+    assert not at.file_uploader
+
+
 def test_upload_stores_once_and_says_the_second_time_that_it_is_there(store):
     """The same picture twice is one study."""
     add_person()
