@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from db import engine, studies
-from tests.core.reading.samples import picture
+from tests.core.reading.samples import picture, zipped
 
 pytestmark = pytest.mark.browser
 FILES = 60
+MANY = 240
 
 
 def stored() -> int:
@@ -40,7 +41,9 @@ def test_many_files_are_stored_and_repeating_doubles_nothing(visit, server_url, 
     page.wait_for_selector("h1:has-text('Worklist')")
     anna.go("Upload")
     anna.text("60 stored, 1 refused")
-    anna.text("The file is text, not a picture")
+    page.wait_for_selector(
+        "[data-testid=stAlert]:has-text('The file is text, not a picture')"
+    )  # not the table's hidden cell
     assert stored() == FILES
     with page.expect_download() as download:
         page.locator("[data-testid=stDownloadButton] button").first.click()
@@ -48,3 +51,62 @@ def test_many_files_are_stored_and_repeating_doubles_nothing(visit, server_url, 
     page.set_input_files("input[type=file]", files)
     anna.text("60 already there, 1 refused")
     assert stored() == FILES
+
+
+def choose_task(page) -> None:
+    """What pictures without a DICOM header show."""
+    page.get_by_role("combobox").first.click()
+    page.get_by_role("option", name="Breast MRI").first.click()
+
+
+def many_in_a_zip(count: int, seed: int) -> bytes:
+    """Pictures that no two tests share, as one archive."""
+    dice = np.random.default_rng(seed)
+    return zipped({f"{n:04}.png": picture(dice.integers(0, 255, (48, 48), np.uint8), "PNG") for n in range(count)})
+
+
+def test_a_zip_shows_what_it_holds_and_stops_in_the_middle(visit, tmp_path):
+    """Progress over its members; Stop keeps what is done, and the same ZIP again brings the rest."""
+    (tmp_path / "many.zip").write_bytes(many_in_a_zip(MANY, 7))
+    before = stored()
+    page = (zoe := visit("Zoe")).page
+    zoe.go("Upload")
+    choose_task(page)
+    page.set_input_files("input[type=file]", str(tmp_path / "many.zip"))
+    zoe.text(f"of {MANY} files")
+    page.get_by_role("button", name="Stop").click()
+    zoe.text("You stopped the import")
+    done = stored() - before
+    assert 0 < done < MANY
+    page.set_input_files("input[type=file]", str(tmp_path / "many.zip"))
+    zoe.text(f"{MANY - done} stored, {done} already there, 0 refused")
+    assert stored() - before == MANY
+
+
+def test_a_closed_tab_does_not_end_an_import(visit, tmp_path):
+    """The tab goes while a ZIP is being read; another tab finds all of it stored, and listed."""
+    (tmp_path / "more.zip").write_bytes(many_in_a_zip(MANY, 8))
+    before = stored()
+    page = (eve := visit("Eve")).page
+    eve.go("Upload")
+    choose_task(page)
+    page.set_input_files("input[type=file]", str(tmp_path / "more.zip"))
+    eve.text(f"of {MANY} files")
+    second = eve.context.new_page()
+    page.close()
+    assert stored() - before < MANY
+    second.goto(f"{eve.url}/upload")
+    second.wait_for_selector(f"text=/{MANY} stored, 0 refused/")
+    assert stored() - before == MANY
+
+
+def test_an_empty_folder_says_nothing_wrong(visit, tmp_path):
+    """Choosing a folder without files leaves the page as it was, ready for the next choice."""
+    (tmp_path / "empty").mkdir()
+    page = (ida := visit("Ida")).page
+    ida.go("Upload")
+    page.get_by_text("Choose a whole folder").click()
+    page.wait_for_selector("input[type=file][webkitdirectory]", state="attached")
+    page.set_input_files("input[type=file]", str(tmp_path / "empty"))
+    ida.text("Nothing uploaded in this session")
+    assert page.locator("[data-testid=stAlert], [data-testid=stException]").count() == 0
