@@ -112,6 +112,7 @@ RECIPES: dict[int, tuple[tuple[str, str, str, tuple[int, ...]], ...]] = {
     64: (
         ("small-cnn, breast-ultrasound", "breast-ultrasound", "small-cnn", (0, 1, 2)),
         ("ResNet18, breast-ultrasound-resnet18", "breast-ultrasound-resnet18", "resnet18", (0, 1, 2)),
+        ("ResNet10-T, breast-ultrasound-resnet10t", "breast-ultrasound-resnet10t", "resnet10t", (0, 1, 2)),
     ),
     128: (("small-cnn, breast-ultrasound cut to 40 epochs", "breast-ultrasound", "small-cnn", (0, 1, 2)),),
 }
