@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from core import settings
@@ -63,7 +63,9 @@ def put_copy(copy: NewCopy) -> str:
 
 def add_copies(session: Session, study_id: str, copies: Iterable[NewCopy]) -> int:
     """Say that these are copies of that stored study; how many are new. A masked study gets none. `StoreError` as `put_copy`."""
-    if not may_have_copies(session, study_id):
+    if not may_have_copies(session, study_id):  # masked while the file was read: what was put meanwhile goes again
+        for copy_hash in {copy.hash for copy in copies}:
+            _unlink_unless(session, copy_hash, CopyRow.hash == copy_hash)
         return 0
     known = set(session.scalars(select(CopyRow.hash).where(CopyRow.study_id == study_id)))
     new = {copy.hash: copy for copy in copies if copy.hash not in known}
@@ -117,16 +119,21 @@ def drop_removed(session: Session) -> int:
     """
     dropped = 0
     for row in session.scalars(select(CopyRow).where(CopyRow.removed.is_(True))).all():
-        others = select(CopyRow.hash).where(CopyRow.hash == row.hash, CopyRow.removed.is_(False)).limit(1)
-        path = copy_path(row.hash)
-        if session.scalar(others) is None and path.exists():
-            try:
-                path.unlink()
-            except OSError as error:
-                raise StoreError(f"The copy of a masked study cannot be deleted ({error.strerror}).") from error
-            with suppress(OSError):  # the folder is only removed when it is empty
-                path.parent.rmdir()
-            dropped += 1
+        dropped += _unlink_unless(session, row.hash, CopyRow.hash == row.hash, CopyRow.removed.is_(False))
         session.delete(row)
     session.flush()
     return dropped
+
+
+def _unlink_unless(session: Session, copy_hash: str, *needed: ColumnElement[bool]) -> bool:
+    """Delete a copy's file, whether there was one; it stays where a row of that kind is there."""
+    path = copy_path(copy_hash)
+    if session.scalar(select(CopyRow.hash).where(*needed).limit(1)) is not None or not path.exists():
+        return False
+    try:
+        path.unlink()
+    except OSError as error:
+        raise StoreError(f"The copy of a masked study cannot be deleted ({error.strerror}).") from error
+    with suppress(OSError):  # the folder is only removed when it is empty
+        path.parent.rmdir()
+    return True

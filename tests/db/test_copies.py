@@ -159,6 +159,18 @@ def test_masking_deletes_the_copies_and_none_comes_again(store, monkeypatch, wha
         assert not copies.may_have_copies(session, one.study_ids[0])
 
 
+def test_a_study_masked_while_its_file_is_read_again_keeps_no_copy(store, monkeypatch):
+    """The file was put before the transaction; the transaction finds the study masked and takes it back."""
+    keep(monkeypatch, "original")
+    (one,) = brought_in(a_dcm=make_dicom(VALUES))
+    mask(one.study_ids[0])
+    late = copies.NewCopy(make_dicom(VALUES), "original", "dcm")
+    copies.put_copy(late)
+    with engine.write() as session:
+        assert copies.add_copies(session, one.study_ids[0], [late]) == 0
+    assert files_kept() == []
+
+
 def test_releasing_without_masking_keeps_the_copies(store, monkeypatch):
     """Nothing to mask: the copy stays, and may leave from now on."""
     keep(monkeypatch, "original")
