@@ -1,4 +1,16 @@
-"""The one table of explanation methods: what each is called, needs, shows and does."""
+"""The one table of explanation methods: what each is called, needs, shows and does.
+
+Limits that planted evidence showed, see `tests/core/test_explain_planted.py`; each is the method's own:
+
+- Covering one part at a time (Occlusion, feature ablation) shows nothing where the rest of the evidence suffices: behind max
+  pooling (VGG16), or in a score that is saturated, the whole of it must be covered at once. Then a window as large as the evidence
+  helps, and so do LIME and Shapley values, which cover many parts together.
+- A window smaller than a cell of the last feature map (32 pixels of the input in ResNets and VGG16) covers part of what one cell
+  sees. The default, an eighth of each side, is smaller than that below 256 pixels: in a ResNet18 wired by hand, at 128 pixels,
+  windows of 16 pixels pointed right in 8 of 8 pictures, as those of 32 did, but some drops were a quarter of theirs.
+- Gradients (SmoothGrad, class-activation maps) vanish where a sigmoid or the score is saturated: a pale map is no weak reason.
+- Grad-CAM averages gradients over the cells, so that weights of both signs cancel where dense layers follow (`HiResCAM` does not).
+"""
 
 from __future__ import annotations
 
@@ -194,13 +206,13 @@ METHODS: dict[str, Method] = {
         Method(
             "smoothgrad", "SmoothGrad", "gradients", False, True,
             "How strongly this class's score reacts to a small change of each pixel, for or against, averaged over noisy "
-            "copies; not a lesion outline.",
+            "copies; not a lesion outline, and pale where the score no longer reacts because it is already extreme.",
             lambda height, width: {"samples": 50, "noise_percent": 15, "batch": 8}, _smoothgrad,
         ),
         Method(
             "occlusion", "Occlusion", "scores", True, True,
             "How far this class's score drops when a square window is covered with the image's mean; not a lesion outline, "
-            "and no finer than the window.",
+            "no finer than the window, and blind where what is left uncovered suffices.",
             _occlusion_defaults, _occlusion,
         ),
         Method(
@@ -212,7 +224,7 @@ METHODS: dict[str, Method] = {
         Method(
             "feature-ablation", "Feature ablation", "scores", True, True,
             "How far this class's score drops when one superpixel is covered with the image's mean; its edges are the "
-            "superpixels', not a lesion outline.",
+            "superpixels', not a lesion outline, and it is blind where what is left uncovered suffices.",
             lambda height, width: {"segments": 50, "baseline": "mean", "batch": 16},
             _over_superpixels(covering.feature_ablation),
         ),
