@@ -1,7 +1,7 @@
 """What heatmaps cost: medians of same-run ratios to a plain forward pass, against Captum and, where installed, `grad-cam`.
 
-Run with `python -m benchmarks.explain [rounds] [cam|masked|sessions|memory ...]`, all parts by default. Everything is
-interleaved, so that a busy machine slows all ways alike. Ratios travel between machines, times do not.
+Run with `python -m benchmarks.explain [rounds] [cam|masked|sessions|memory ...] [resnet18|resnet50|vgg16 ...]`, all by default.
+Everything is interleaved, so that a busy machine slows all ways alike. Ratios travel between machines, times do not.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from core.explain.superpixels import feature_ablation, lime, shapley_sampling, s
 from core.onnx import export_onnx, open_checked
 from core.predict import Engine, mapping_run
 
+CAM = ("resnet18", "resnet50", "vgg16")
 Ways = dict[str, Callable[[], object]]
 
 
@@ -48,14 +49,33 @@ def ratios(title: str, ways: Ways, rounds: int) -> None:
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for i in range(rounds + 1):
         for name, run in ways.items():
-            start = time.perf_counter()
-            run()
+            took = timed(run)
             if i:  # the first round only warms up
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(took)
     plain = seconds[next(iter(ways))]
     for name, times in seconds.items():
         ratio = statistics.median(t / p for t, p in zip(times, plain, strict=True))
         print(f"{title:10} {name:44} {ratio:7.2f} × forward", flush=True)
+
+
+def long_ratios(title: str, ways: Ways, rounds: int) -> None:
+    """As `ratios`, for ways of many forwards, each beside forwards of its own: three before it and three after it."""
+    forward, *names = ways
+    found: dict[str, list[float]] = {name: [] for name in names}
+    timed(ways[forward])  # warms up
+    for _ in range(rounds):
+        for name in names:
+            before = [timed(ways[forward]) for _ in range(3)]
+            seconds = timed(ways[name])
+            found[name].append(seconds / statistics.median([*before, *(timed(ways[forward]) for _ in range(3))]))
+            print(f"{title:10} {name:44} {statistics.median(found[name]):7.1f} × forward", flush=True)
+
+
+def timed(run: Callable[[], object]) -> float:
+    """Seconds."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
 
 
 def forward_of(net: torch.nn.Module, x: torch.Tensor) -> Callable[[], object]:
@@ -65,7 +85,7 @@ def forward_of(net: torch.nn.Module, x: torch.Tensor) -> Callable[[], object]:
 
 def family(rounds: int) -> None:
     """Prediction and class-activation maps of one image."""
-    for name in ("resnet18", "resnet50", "vgg16"):
+    for name in [word for word in sys.argv[1:] if word in CAM] or CAM:
         checkpoint = checkpoint_of(name)
         net, layer = checkpoint.module(), checkpoint.heatmap_layer
         x = torch.randn(1, 3, 224, 224)
@@ -148,7 +168,7 @@ def masked(rounds: int) -> None:
         "Score-CAM 64 of 512 maps": lambda: score_cam(case(), "layer4", channels=64, baseline="black", batch=16),
         "Score-CAM 512 maps": lambda: score_cam(case(), "layer4", channels=512, baseline="black", batch=16),
     }
-    ratios("resnet18", ways, rounds)
+    long_ratios("resnet18", ways, rounds)
 
 
 def sessions(rounds: int) -> None:
