@@ -20,7 +20,7 @@ _WIDGETS = ("comment", "heatmap_verdict", "likelihood", "birads")  # whose value
 
 def show(case: Case, prediction_id: int | None, heatmap_shown: bool, after_save: Callable[[Case], None]) -> None:
     """The form, or the finished reading with a way to correct it. `after_save(case)` runs after the commit."""
-    with st.container(border=True, gap="small"):
+    with st.container(border=True, gap="small", key="assessment"):  # saving.js knows it by this key
         st.markdown("**Your assessment**")
         _earlier(case)
         if case.aided and not case.draft:
@@ -184,6 +184,8 @@ def _store(
         return None
     if draft.get("token") != token or draft.get("phase") != case.phase or not draft.get("label"):
         raise Refused("This case was changed in another tab. Reload the page: what you entered last is kept.")
+    if draft["label"] != case.draft.get("label"):  # which of two keys came first is not known any more
+        raise Refused("The class changed in the moment of saving. Look at it, and save once more.")
     widgets, seconds = entered
     said = _entered(draft, widgets)
     stored = reviews.add_review(

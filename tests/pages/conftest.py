@@ -83,8 +83,11 @@ def wait_until_healthy(url: str, server: subprocess.Popen, log: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def server_url(tmp_path_factory) -> Iterator[str]:
-    """`streamlit run streamlit_app.py` on a store of its own, shared by a module's tests, who are different people."""
+def server(tmp_path_factory) -> Iterator[tuple[str, subprocess.Popen]]:
+    """`streamlit run streamlit_app.py` on a store of its own, shared by a module's tests, who are different people.
+
+    Its address, and its process for tests that stop it for a moment.
+    """
     home = tmp_path_factory.mktemp("served")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TUMORTRACE_HOME", str(home))
@@ -94,14 +97,20 @@ def server_url(tmp_path_factory) -> Iterator[str]:
         port, log = free_port(), home / "server.log"
         command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.port", str(port)]
         with open(log, "w") as output:
-            server = subprocess.Popen(command, cwd=ROOT, env=dict(os.environ), stdout=output, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(command, cwd=ROOT, env=dict(os.environ), stdout=output, stderr=subprocess.STDOUT)
         try:
-            wait_until_healthy(f"http://127.0.0.1:{port}", server, log)
-            yield f"http://127.0.0.1:{port}"
+            wait_until_healthy(f"http://127.0.0.1:{port}", process, log)
+            yield f"http://127.0.0.1:{port}", process
         finally:
-            server.terminate()
-            server.wait(20)
+            process.terminate()
+            process.wait(20)
             store_engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def server_url(server) -> str:
+    """Where the module's server answers."""
+    return server[0]
 
 
 @pytest.fixture(scope="session")

@@ -94,6 +94,19 @@ def test_a_save_handled_before_the_comment_beside_it_still_holds_the_comment(stu
     assert (saved.comment, saved.confidence) == ("edge is smooth", 80)
 
 
+def test_a_class_that_arrives_together_with_the_save_is_looked_at_again(study):
+    """Which came first is not known: nothing is saved, the page says so, and a second Save stores what is then shown."""
+    at = open_page("review", study=study)
+    button(at, "Benign").click().run()
+    button(at, "Malignant").click()
+    button(at, "Save and next").click()
+    at.run()
+    assert history(study) == []
+    assert "in the moment of saving" in said(at)
+    button(at, "Save and next").click().run()
+    assert [r.label for r in history(study)] == ["malignant"]
+
+
 def test_a_confidence_nobody_gave_is_not_stored(study):
     """The slider's starting place is no answer."""
     read(open_page("review", study=study), "Benign", "Save and next")

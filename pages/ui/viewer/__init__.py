@@ -40,6 +40,7 @@ _SCRIPTS = (
     "hanging.js",
     "looking.js",
     "controls.js",
+    "saving.js",
     "page_keys.js",
     "attention.js",
     "viewer.js",

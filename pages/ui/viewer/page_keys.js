@@ -26,23 +26,27 @@ function chooseCategory(event) {
   return Boolean(choice);
 }
 
+/** Whether the form took the key. */
+function chooseInForm(event) {
+  if (event.shiftKey && /^Digit[0-6]$/.test(event.code)) return chooseCategory(event);
+  if (event.shiftKey || event.key.toLowerCase() !== "l") return false;
+  const field = document.querySelector("[class*='st-key-likelihood'] input");
+  field?.focus();
+  field?.select();
+  return Boolean(field);
+}
+
 function formKey(event) {
   if (event.ctrlKey || event.altKey || event.metaKey || !event.isTrusted || belongsElsewhere(event)) return;
-  let taken = false;
-  if (event.shiftKey && /^Digit[0-6]$/.test(event.code)) taken = chooseCategory(event);
-  else if (!event.shiftKey && event.key.toLowerCase() === "l") {
-    const field = document.querySelector("[class*='st-key-likelihood'] input");
-    field?.focus();
-    field?.select();
-    taken = Boolean(field);
-  }
-  if (!taken) return;
+  if (!chooseInForm(event)) return;
   event.stopImmediatePropagation();
   event.preventDefault();
 }
 
 if (!window.tumortraceSaveKey) {
   window.tumortraceSaveKey = true; // the module may be evaluated again in the same page
+  document.addEventListener("keydown", holdKey, true); // first: while a save is under way nobody else gets a key
+  document.addEventListener("click", holdClick, true);
   document.addEventListener("keydown", handOnSaveKey, true);
   document.addEventListener("keydown", formKey, true);
 }

@@ -1,0 +1,97 @@
+// From the save key to the next case's form. What stands on the screen meanwhile belongs to the reading that is being saved, and
+// the server takes what arrives together in no certain order: a class chosen a moment too early would change that reading.
+// So keys wait here until the next form is there, and clicks on the form do nothing. A save key is never kept: nobody saves
+// what nobody has seen.
+
+const SAVE_BUTTON = "[class*='st-key-save-unaided-'] button, [class*='st-key-save-aided-'] button";
+const FORM = ".st-key-assessment";
+const LOOK_MS = 25;
+const QUIET_MS = 400; // the program has answered and drawn no other form: the save was refused, or nothing is left to read
+const TELL_MS = 250; // sooner it would only flicker
+const DROPPED_MS = 5000;
+const SILENT_MS = 10000; // no answer at all
+
+let saving = null; // { form, keys, answered, quiet (since when), label, begun, timer } while a save is under way
+
+function formShown() {
+  const button = document.querySelector(SAVE_BUTTON);
+  return button?.closest("[class*='st-key-save-']").className.match(/st-key-save-\S+/)[0] ?? "";
+}
+
+function isSaveKey(event) {
+  return event.key === "Enter" && (event.ctrlKey || event.metaKey);
+}
+
+function beginSaving() {
+  const button = document.querySelector(SAVE_BUTTON);
+  if (!button || button.disabled) return;
+  const label = document.createElement("div");
+  label.className = "tumortrace-saving";
+  label.role = "status";
+  label.style.cssText = "position:fixed;right:1.5rem;bottom:1.2rem;z-index:1000;padding:.35rem .9rem;border-radius:6px;background:#2f81f7;color:#fff";
+  saving = { form: formShown(), keys: [], answered: false, quiet: Date.now(), label, begun: Date.now(), timer: setInterval(watchSave, LOOK_MS) };
+}
+
+function watchSave() {
+  const form = formShown();
+  if (form && form !== saving.form) return endSaving(true);
+  const now = Date.now();
+  const runs = document.querySelector("[data-testid=stApp]")?.dataset.testScriptState === "running";
+  if (runs) Object.assign(saving, { answered: true, quiet: now });
+  // Until the program answers nothing on the page says that it was asked.
+  if (now - saving.quiet >= (saving.answered ? QUIET_MS : SILENT_MS)) return endSaving(false);
+  if (now - saving.begun < TELL_MS) return;
+  const waiting = saving.keys.length;
+  saving.label.textContent = waiting ? `Saving … ${waiting} ${waiting === 1 ? "key waits" : "keys wait"} for the next case` : "Saving …";
+  if (!saving.label.isConnected) document.body.append(saving.label);
+}
+
+/** `arrived`: the next form is there and gets the keys. Otherwise they are dropped: they were meant for another case. */
+function endSaving(arrived) {
+  const { keys, label, timer } = saving;
+  clearInterval(timer);
+  label.remove();
+  saving = null;
+  if (!arrived && keys.length) {
+    label.textContent = `${keys.length === 1 ? "1 key was" : `${keys.length} keys were`} typed for the next case and dropped`;
+    document.body.append(label);
+    setTimeout(() => label.remove(), DROPPED_MS);
+  }
+  if (!arrived) return;
+  const focused = document.activeElement;
+  if (focused?.closest(FORM)) focused.blur(); // the cursor of the last case
+  keys.forEach(giveKey);
+}
+
+function giveKey(key) {
+  const focused = document.activeElement;
+  if (!focused?.closest(FORM) || !focused.matches("input, textarea")) {
+    const event = new KeyboardEvent("keydown", { ...key, bubbles: true, cancelable: true });
+    if (!chooseInForm(event)) document.body.dispatchEvent(event);
+  } else if (key.key.length === 1) document.execCommand("insertText", false, key.key);
+  else if (key.key === "Backspace") document.execCommand("delete");
+  else if (["Tab", "Enter", "Escape"].includes(key.key)) focused.blur();
+}
+
+function holdKey(event) {
+  if (!event.isTrusted) return;
+  if (!saving) {
+    if (isSaveKey(event) && !event.repeat) beginSaving();
+    return;
+  }
+  const plain = !event.ctrlKey && !event.altKey && !event.metaKey;
+  if (plain && /^F\d+$/.test(event.key)) return; // the browser's own
+  if (!plain && !isSaveKey(event) && !event.altKey) return;
+  event.stopImmediatePropagation();
+  event.preventDefault();
+  const { key, code, shiftKey } = event;
+  if (plain && key !== "Shift") saving.keys.push({ key, code, shiftKey });
+}
+
+function holdClick(event) {
+  if (!event.isTrusted) return;
+  if (saving && event.target.closest?.(FORM)) {
+    event.stopImmediatePropagation();
+    event.preventDefault();
+  } else if (!saving && event.target.closest?.(SAVE_BUTTON)) beginSaving();
+}
