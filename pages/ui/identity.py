@@ -6,6 +6,8 @@ hands the name to Streamlit in a header that cannot come from outside. The role 
 
 from __future__ import annotations
 
+import secrets
+import time
 from html import escape
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -26,21 +28,34 @@ COOKIE = "tumortrace"
 HEADER = b"x-tumortrace-user"
 MAX_AGE_S = 12 * 3600  # one long shift
 OPEN_PATHS = ("/sign-in", "/sign-out", "/_stcore/health")
+# Cookies that were signed out, and when: an open window keeps the name with which its websocket began until it asks again.
+# In memory, since a restart closes every websocket.
+_ended: dict[str, float] = {}
 _FORM = (Path(__file__).parent / "sign_in.html").read_text()
 
 
 def current_user() -> users.User:
     """The signed-in person of this script run; stops the page where there is none (the guard should have seen to it)."""
     name = st.user.get("name")
-    if name:
+    if name and not _window_ended():
         with engine.read() as session:
             user = users.get_user(session, unquote(str(name)))
         if user:
             return user
     # Without the middleware, or with a cookie whose name this store does not know (another store, a restored one).
-    st.error("You are not signed in.")
+    st.error("You are not signed in any more: what you entered before is kept." if name else "You are not signed in.")
     st.link_button("Sign in", "/sign-out")
     st.stop()
+
+
+def require_signed_in() -> None:
+    """Raise `Refused` in a window whose person has signed out elsewhere since it was opened: nothing is done in their name."""
+    if _window_ended():
+        raise Refused("You signed out in another window, so nothing was done. Sign in again.")
+
+
+def _window_ended() -> bool:
+    return st.context.cookies.get(COOKIE, "") in _ended
 
 
 def require_lead(user: users.User) -> None:
@@ -54,8 +69,11 @@ def _signer() -> TimestampSigner:
 
 
 def _name_in(cookies: dict[str, str]) -> str:
+    token = cookies.get(COOKIE, "")
+    if token in _ended:
+        return ""
     try:
-        return unquote(_signer().unsign(cookies.get(COOKIE, ""), max_age=MAX_AGE_S).decode())
+        return unquote(_signer().unsign(token, max_age=MAX_AGE_S).decode().split("|")[0])
     except BadSignature:
         return ""
 
@@ -115,7 +133,9 @@ async def _sign_in(request: Request) -> Response:
     except (Refused, engine.StoreError) as problem:
         return _form(target, str(problem), status=422)
     response = RedirectResponse(target, status_code=303)
-    token = _signer().sign(quote(user.name)).decode()
+    if _name_in(request.cookies) != user.name:
+        _end(request.cookies)  # another person at the same machine
+    token = _signer().sign(f"{quote(user.name)}|{secrets.token_hex(8)}").decode()  # no two sign-ins have the same
     secure = request.url.scheme == "https"
     response.set_cookie(COOKIE, token, max_age=MAX_AGE_S, httponly=True, samesite="lax", secure=secure)
     return response
@@ -127,7 +147,17 @@ def _known_or_new(name: str, role: str) -> users.User:
         return users.get_user(session, name) or users.add_user(session, name, role)
 
 
-async def _sign_out(_: Request) -> Response:
+def _end(cookies: dict[str, str]) -> None:
+    if not _name_in(cookies):
+        return
+    now = time.monotonic()
+    for token in [token for token, ended in list(_ended.items()) if now - ended > MAX_AGE_S]:
+        _ended.pop(token, None)  # worth nothing any more
+    _ended[cookies[COOKIE]] = now
+
+
+async def _sign_out(request: Request) -> Response:
+    _end(request.cookies)
     response = RedirectResponse("/sign-in", status_code=303)
     response.delete_cookie(COOKIE)
     return response

@@ -11,6 +11,7 @@ import streamlit as st
 
 from core.records import Refused, StudyRejected
 from db.engine import StoreError
+from pages.ui import identity
 
 _EXPECTED = (Refused, StudyRejected, StoreError)
 _PENDING = "pending_problem"
@@ -29,10 +30,14 @@ def shown() -> Iterator[None]:
 
 
 def guarded(callback: Callable[..., None]) -> Callable[..., None]:
-    """A widget callback whose refusals are shown on the next run of the page instead of ending it."""
+    """A widget callback whose refusals are shown on the next run of the page instead of ending it.
+
+    It does nothing in the name of somebody who has signed out in another window since this one was drawn.
+    """
 
     def run(*args: Any) -> None:
         try:
+            identity.require_signed_in()
             callback(*args)
         except _EXPECTED as problem:
             st.session_state[_PENDING] = str(problem)
