@@ -17,7 +17,7 @@ from core.reader_records import ReaderStudy, Turn
 from core.records import Phase, Refused, Review
 from db.frames import frame
 from db.reader_studies import drawn_number, get_reader_study, list_cases
-from db.tables import PredictionRow, ReaderRow, ReaderStudyCaseRow, ReaderStudyRow, ReviewRow, utc_now
+from db.tables import HoldRow, PredictionRow, ReaderRow, ReaderStudyCaseRow, ReaderStudyRow, ReviewRow, utc_now
 
 Step = tuple[int, str, Phase]  # session (1 or 2), study id, phase
 
@@ -26,7 +26,8 @@ Step = tuple[int, str, Phase]  # session (1 or 2), study id, phase
 class Progress:
     """Where a reader stands: `turn` is None where there is nothing to read now; `opens_at` (ISO 8601, UTC) then says
     when a wash-out ends, and is empty where all is read or the study does not run. `last` is the case read last, `after` the
-    one that follows the turn's within its session; both are empty where there is none."""
+    one that follows the turn's within its session; both are empty where there is none. `held` readings wait because somebody
+    must look for names in the pixels first: the reader goes on with the other cases."""
 
     turn: Turn | None
     done: int
@@ -34,6 +35,7 @@ class Progress:
     opens_at: str = ""
     last: str = ""
     after: str = ""
+    held: int = 0
 
 
 def reading_steps(study: ReaderStudy, cases: list[str], reader: str, half: int) -> list[Step]:
@@ -56,20 +58,65 @@ def progress_of(session: Session, study: ReaderStudy, reader: str, now: str = ""
     if half is None:
         raise Refused("You are not a reader of this study.")
     steps = _steps_of(session, study, reader, half)
+    if holds := _holds_since_start(session, study):
+        return _progress_around(session, study, (reader, steps), holds, now)
     # Readings are saved in their order alone (`check_reading`), so their number says which comes next.
     done = session.scalar(select(func.count()).where(*_first_readings(study, reader))) or 0
     last = steps[done - 1][1] if done else ""
     if done >= len(steps) or study.status != "running":
         return Progress(None, done, len(steps), last=last)
-    sitting, case, phase = steps[done]
-    if sitting == 2 and done == study.cases:
-        latest = session.scalar(select(func.max(ReviewRow.created_at)).where(*_first_readings(study, reader)))
-        if latest and (opens := _opens_at(study, latest)) > (now or utc_now()):
-            return Progress(None, done, len(steps), opens, last)
-    per_case = 2 if study.protocol == "sequential" else 1
-    turn = Turn(case, phase, sitting, done // per_case % study.cases + 1, study.cases, done, len(steps))
+    sitting, case, _ = steps[done]
+    if sitting == 2 and done == study.cases and (opens := _shut_until(session, study, reader, now)):
+        return Progress(None, done, len(steps), opens, last)
     after = next((step[1] for step in steps[done + 1 : done + 3] if step[0] == sitting and step[1] != case), "")
-    return Progress(turn, done, len(steps), last=last, after=after)
+    return Progress(_turn(study, steps, done, done), done, len(steps), last=last, after=after)
+
+
+def _turn(study: ReaderStudy, steps: list[Step], place: int, done: int) -> Turn:
+    sitting, case, phase = steps[place]
+    per_case = 2 if study.protocol == "sequential" else 1
+    return Turn(case, phase, sitting, place // per_case % study.cases + 1, study.cases, done, len(steps))
+
+
+def _holds_since_start(session: Session, study: ReaderStudy) -> dict[str, bool]:
+    """Case -> whether it is held now, of those held at any time while the study ran: hardly ever one."""
+    cases = select(ReaderStudyCaseRow.study_id).where(ReaderStudyCaseRow.reader_study == study.id)
+    lately = HoldRow.released_at.is_(None) | (HoldRow.released_at >= study.started_at)
+    query = select(HoldRow.study_id, HoldRow.released_at.is_(None)).where(HoldRow.study_id.in_(cases), lately)
+    return dict(session.execute(query).all())
+
+
+def _progress_around(
+    session: Session, study: ReaderStudy, of: tuple[str, list[Step]], holds: dict[str, bool], now: str
+) -> Progress:
+    """`progress_of` where cases were held: those that still are are passed over, and come first once they are released."""
+    reader, steps = of
+    query = select(ReviewRow.study_id, ReviewRow.phase).where(*_first_readings(study, reader)).order_by(ReviewRow.id)
+    saved = [tuple(row) for row in session.execute(query)]
+    read = set(saved)
+    open_places = [i for i, (_, case, phase) in enumerate(steps) if (case, phase) not in read]
+    places = [i for i in open_places if not holds.get(steps[i][1])]
+    wait, unfinished = len(open_places) - len(places), {steps[i][1] for i in open_places}
+    last = saved[-1][0] if saved and not holds.get(saved[-1][0]) else ""
+    if study.protocol != "washout" and last in unfinished and (not places or steps[places[0]][1] != last):
+        last = ""  # its model would be seen before its turn
+    if not places or study.status != "running":
+        return Progress(None, len(saved), len(steps), last=last, held=wait)
+    sitting, case, _ = steps[places[0]]
+    if sitting == 2 and (opens := _shut_until(session, study, reader, now)):
+        return Progress(None, len(saved), len(steps), opens, last, held=wait)
+    after = next((steps[i][1] for i in places[1:3] if steps[i][0] == sitting and steps[i][1] != case), "")
+    turn = _turn(study, steps, places[0], len(saved))
+    return Progress(turn, len(saved), len(steps), last=last, after=after, held=wait)
+
+
+def _shut_until(session: Session, study: ReaderStudy, reader: str, now: str) -> str:
+    """When the second session of a wash-out opens, counted from the last reading of the first; empty where it is open."""
+    half = session.scalar(select(ReaderRow.half).where(ReaderRow.reader_study == study.id, ReaderRow.reader == reader))
+    first = ReviewRow.phase == ("unaided" if half == 0 else "aided")
+    latest = session.scalar(select(func.max(ReviewRow.created_at)).where(*_first_readings(study, reader), first))
+    opens = _opens_at(study, latest) if latest else ""
+    return opens if opens > (now or utc_now()) else ""
 
 
 def _first_readings(study: ReaderStudy, reader: str) -> tuple[ColumnElement[bool], ...]:
@@ -112,6 +159,10 @@ def check_reading(session: Session, review: Review, *, corrects: bool) -> None:
     if not corrects and (turn is None or (turn.study_id, turn.phase) != (review.study_id, review.phase)):
         raise Refused("It is another case's turn in this reader study. Reload the page.")
     _check_rules(study, review)
+    if review.phase == "aided" and review.prediction_id is None:
+        raise Refused(
+            "The model gave no result, and without one this is no aided reading. Reload the page, or tell the lead."
+        )
     if review.prediction_id is not None:
         row = session.get(PredictionRow, review.prediction_id)
         shown = None if row is None else (row.study_id, row.model_version)
@@ -158,6 +209,13 @@ def list_progress(session: Session, number: int) -> pd.DataFrame:
         session, query.group_by(ReaderRow.reader, ReaderRow.half, ReaderRow.added_at).order_by(ReaderRow.reader)
     )
     return table.assign(readings=study.cases * (1 if study.protocol == "aided" else 2))
+
+
+def count_held_cases(session: Session, number: int) -> int:
+    """How many cases of that study are held now: its readers go on without them."""
+    cases = select(ReaderStudyCaseRow.study_id).where(ReaderStudyCaseRow.reader_study == number)
+    query = select(func.count()).where(HoldRow.study_id.in_(cases), HoldRow.released_at.is_(None))
+    return session.scalar(query) or 0
 
 
 def _opens_at(study: ReaderStudy, last: str) -> str:

@@ -137,11 +137,6 @@ def list_disagreements(session: Session, query: ReviewQuery) -> pd.DataFrame:
     return frame(session, _page(_joined(*_COLUMNS).where(_DISAGREES), query))
 
 
-def count_disagreements(session: Session, query: ReviewQuery) -> int:
-    """How many disagreements the query finds on all its pages."""
-    return session.scalar(_joined(func.count()).where(_DISAGREES, *_filters(query))) or 0
-
-
 def agreement_counts(session: Session, query: ReviewQuery) -> pd.DataFrame:
     """Reviews with a prediction, counted: model_version, model_name, task, reviewer, predicted, label, n.
 

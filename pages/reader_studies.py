@@ -10,7 +10,7 @@ from db import engine as store
 from db import models, reader_studies, reader_turns
 from db.users import User
 from pages.ui import identity, messages, study_form, study_steps
-from pages.ui.study_panel import PROTOCOLS
+from pages.ui.study_panel import PROTOCOLS, held_words
 
 STATUS = {"draft": ("Draft", "gray"), "running": ("Running", "green"), "closed": ("Closed", "blue")}
 
@@ -20,6 +20,8 @@ def title(study: ReaderStudy, facts: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"**{messages.plain(study.name)}**", width="content")
         st.badge(text, color=colour)
+        if study.simulated:
+            st.badge("Simulated", color="orange")
         st.markdown(f":gray[{facts}]", width="content")
 
 
@@ -38,6 +40,8 @@ def mine(user: User) -> None:
         with st.container(border=True, gap="small"):
             title(study, f"{TASKS[study.task].title} · {PROTOCOLS[study.protocol]} · {study.cases} cases")
             st.progress(here.done / here.readings, text=f"{here.done} of {here.readings} readings saved")
+            if here.held:
+                st.caption(held_words(here.held))
             if here.turn and st.button(
                 "Continue reading" if here.done else "Begin reading", icon=":material/play_arrow:", key=f"go:{study.id}",
                 type="primary" if study.id == begun else "secondary", shortcut="N" if study.id == begun else None,

@@ -30,12 +30,26 @@ def open_or_say(number: str, reader: str, study_id: str) -> Case | None:
             f"All {found.done} readings of it are saved. The second session opens on {found.opens_at[:10]} "
             f"at {found.opens_at[11:16]} UTC: until then you should forget these cases.",
         )
+    elif found.held:
+        messages.empty(
+            "The rest is held",
+            f"{found.done} of your {found.readings} readings are saved. {held_words(found.held)}",
+        )
     elif found.done < found.readings:
         messages.empty("This reader study is closed", f"{found.done} of your {found.readings} readings are saved.")
     else:
         messages.empty("All read", f"Your {found.readings} readings are saved. Thank you.")
     st.page_link("reader_studies.py", label="To my reader studies", icon=":material/groups:")
     return None
+
+
+def held_words(readings: int) -> str:
+    """How many readings wait for somebody to look for names in the pixels."""
+    if readings == 1:
+        return "1 reading is left out while the case is held; you are asked for it once it is released."
+    return (
+        f"{readings} readings are left out while their cases are held; you are asked for them once those are released."
+    )
 
 
 def nothing_to_read(unknown: bool) -> None:
@@ -86,6 +100,8 @@ def show(case: Case) -> None:
         if progress.turn is not None and study.protocol == "washout":
             st.badge(f"Session {progress.turn.session} of 2", color="blue")
         st.progress(progress.done / progress.readings, text=f"{progress.done} of {progress.readings} readings saved")
+        if progress.held:
+            st.caption(f":material/ink_eraser: {held_words(progress.held)}")
         st.caption(
             f"Class **1–{len(case.task.classes)}** · likelihood **L** · BI-RADS **Shift+0–6** · save **Ctrl+Enter**. "
             "The clock stands while this window is hidden or nobody moves for two minutes."

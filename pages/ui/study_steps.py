@@ -26,8 +26,12 @@ def completeness(study: ReaderStudy) -> None:
     """Who has come how far: counts and times, never results."""
     with store.read() as session:
         table = reader_turns.list_progress(session, study.id)
+        held = reader_turns.count_held_cases(session, study.id) if study.status == "running" else 0
     total = int(table["readings"].sum())
     st.progress(table["done"].sum() / total, text=f"{table['done'].sum()} of {total} readings saved")
+    if held:
+        st.caption(f"{held} of {study.cases} cases {'is' if held == 1 else 'are'} held: readers go on with the others.")
+        st.page_link("clean.py", label="Look for names in them", icon=":material/ink_eraser:")
     first = {0: "unaided", 1: "aided"} if study.protocol == "washout" else {}
     shown = pd.DataFrame(
         {

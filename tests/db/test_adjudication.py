@@ -133,8 +133,9 @@ def test_a_running_reader_study_is_not_adjudicated(store):
     """Neither queue nor readings nor decision before it is closed; then its readings count apart from daily work."""
     (case,) = make.add_studies(1)
     number = make.reader_study([case], "aided")
-    say(case, "Ann", "benign", reader_study=number)
-    say(case, "Bob", "malignant", reader_study=number)
+    shown = make.add_prediction(case)
+    say(case, "Ann", "benign", reader_study=number, prediction_id=shown)
+    say(case, "Bob", "malignant", reader_study=number, prediction_id=shown)
     for call in (
         lambda s: adjudication.list_queue(s, QueueQuery(number)),
         lambda s: adjudication.anonymous_readings(s, case, number),

@@ -23,7 +23,8 @@ def at(number, reader="Ann", now=""):
 def read(number, reader="Ann", **changes):
     """Save the reading whose turn it is; gives it."""
     turn = at(number, reader).turn
-    values = {"phase": turn.phase, "reviewer": reader, "reader_study": number} | changes
+    shown = make.add_prediction(turn.study_id) if turn.phase == "aided" else None
+    values = {"phase": turn.phase, "reviewer": reader, "reader_study": number, "prediction_id": shown} | changes
     token = f"{number}-{reader}-{turn.done}"
     with engine.write() as session:
         return reviews.add_review(session, make.review(changes.pop("study_id", turn.study_id), token, **values))
@@ -152,7 +153,8 @@ def test_only_the_reader_whose_turn_it_is_saves(store):
 def test_rules_are_kept_by_the_store(store):
     """A likelihood and a category that the rules ask for must be there."""
     number = make.reader_study(make.add_studies(1), "aided", rules=Rules(True, True))
-    review = make.review(at(number).turn.study_id, "t", reader_study=number)
+    case = at(number).turn.study_id
+    review = make.review(case, "t", reader_study=number, prediction_id=make.add_prediction(case))
     refused("likelihood", reviews.add_review, review)
     refused("BI-RADS", reviews.add_review, dataclasses.replace(review, likelihood=0))
     with engine.write() as session:
@@ -190,7 +192,7 @@ def test_daily_work_and_reader_studies_do_not_mix(store):
         assert reviews.latest_review(session, case, "Ann", "aided").label == "malignant"
         assert reviews.latest_review(session, case, "Ann", "aided", number).label == "benign"
         assert list(reviews.list_reviews(session, ReviewQuery())["label"]) == ["malignant"]
-        assert reviews.count_disagreements(session, ReviewQuery()) == 1
+        assert len(reviews.list_disagreements(session, ReviewQuery())) == 1
         assert reviews.first_altered(session) is None
         assert audit.verify(session) is None
 
@@ -458,3 +460,101 @@ def test_a_list_of_thousands_is_looked_up_at_once(store):
         assert unknown[:3] == ["P%_", "%", "unknown 0"]
         assert len(unknown) == 3002
         assert reader_cases.cases_by_list(session, "breast-mri", ["", " "]) == ([], [])
+
+
+def held(case):
+    """Somebody saw a name in the picture after the study had begun."""
+    with engine.write() as session:
+        holds.hold_again(session, case, users.User("Lea", "lead", ""), "a name in the corner")
+
+
+def release(case):
+    """Nothing to mask after all."""
+    with engine.write() as session:
+        holds.release(session, case, users.User("Lea", "lead", ""), {})
+
+
+def test_readers_go_on_around_a_held_case_and_come_back_to_it(store):
+    """Held before it was read: passed over and counted as held; released: it is the turn at once, then the order goes on."""
+    number = make.reader_study(make.add_studies(4), "aided")
+    order = [read(number).study_id]
+    skipped = at(number).turn.study_id
+    held(skipped)
+    order.append(read(number).study_id)
+    here = at(number)
+    assert (here.done, here.held, here.readings, here.turn.number) == (2, 1, 4, 4)
+    assert here.turn.study_id not in (*order, skipped)
+    assert here.last == order[-1]
+    release(skipped)
+    assert (at(number).turn.study_id, at(number).turn.number, at(number).held) == (skipped, 2, 0)
+    order += [case for case, _ in read_all(number)]
+    assert order[2] == skipped
+    assert len(set(order)) == 4
+    assert (at(number).turn, at(number).done, at(number).held) == (None, 4, 0)
+
+
+def test_the_rest_of_a_study_waits_where_all_of_it_is_held(store):
+    """Nothing to read now, and it says how many readings wait; a save that was on its way is refused."""
+    cases = make.add_studies(2)
+    number = make.reader_study(cases)
+    read(number)
+    begun = at(number).turn
+    for case in cases:
+        held(case)
+    here = at(number)
+    assert (here.turn, here.done, here.held, here.last) == (None, 1, 3, "")
+    with engine.read() as session:
+        assert reader_turns.count_held_cases(session, number) == 2
+    late = make.review(begun.study_id, "late", phase="aided", reviewer="Ann", reader_study=number)
+    refused("held until somebody has looked", reviews.add_review, late)
+    release(begun.study_id)
+    assert (at(number).turn.study_id, at(number).turn.phase, at(number).held) == (begun.study_id, "aided", 2)
+
+
+def test_a_case_held_between_its_two_readings_is_not_looked_back_at(store):
+    """Its unaided reading is saved, its aided one waits: the next case is the turn, and the model is not shown by Previous."""
+    number = make.reader_study(make.add_studies(3))
+    first = read(number).study_id
+    held(first)
+    here = at(number)
+    assert (here.turn.phase, here.turn.number, here.held, here.last) == ("unaided", 2, 1, "")
+    release(first)
+    assert (at(number).turn.study_id, at(number).turn.phase, at(number).last) == (first, "aided", first)
+
+
+def test_a_washout_counts_from_a_case_that_was_read_late(store):
+    """Held in the first session and released in the second: it is read as in the first, and the wash-out begins anew."""
+    number = make.reader_study(make.add_studies(3), "washout")
+    read(number)
+    late = at(number).turn
+    held(late.study_id)
+    read(number)
+    shut = at(number)
+    assert (shut.turn, shut.held) == (None, 2)
+    assert shut.opens_at
+    assert at(number, now=shut.opens_at).turn.session == 2
+    release(late.study_id)
+    again = at(number, now=shut.opens_at).turn
+    assert (again.study_id, again.phase, again.session) == (late.study_id, late.phase, 1)
+    read(number)
+    assert at(number).turn is None
+    assert at(number).opens_at >= shut.opens_at
+
+
+def test_a_case_held_and_released_before_the_start_changes_nothing(store):
+    """Only holds while the study runs make its order need a second look."""
+    cases = make.add_studies(3)
+    held(cases[0])
+    release(cases[0])
+    number = make.reader_study(cases, "aided")
+    assert at(number).held == 0
+    assert len(read_all(number)) == 3
+
+
+def test_an_aided_reading_without_a_result_is_none(store):
+    """The store refuses it too: a page that failed to ask would make an unaided reading pass for an aided one."""
+    (case,) = make.add_studies(1)
+    number = make.reader_study([case], "aided")
+    review = make.review(case, "t", phase="aided", reviewer="Ann", reader_study=number, prediction_id=None)
+    refused("gave no result", reviews.add_review, review)
+    assert at(number).done == 0

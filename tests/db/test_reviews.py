@@ -254,6 +254,5 @@ def test_disagreements(readings):
         table = reviews.list_disagreements(session, ReviewQuery())
         assert list(table["label"]) == ["malignant", "benign"]
         assert list(table["predicted"]) == ["benign", "malignant"]
-        assert reviews.count_disagreements(session, ReviewQuery()) == 2
         assert list(reviews.list_disagreements(session, ReviewQuery(limit=1, offset=1))["id"]) == [table["id"][1]]
-        assert reviews.count_disagreements(session, ReviewQuery(reviewer="Ann")) == 1
+        assert len(reviews.list_disagreements(session, ReviewQuery(reviewer="Ann"))) == 1

@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.reader_records import Rules, StudyPlan
 from core.records import Refused
-from db import adjudication, drafts, engine, models, predictions, reader_studies, reader_turns, reviews
+from db import adjudication, drafts, engine, holds, models, predictions, reader_studies, reader_turns, reviews, users
 from db.adjudication import QueueQuery
 from pages.ui import identity, ready, study_form
 from pages.ui.clock import Clock
@@ -413,3 +413,23 @@ def test_a_hidden_window_s_message_stops_the_clock_and_is_stored(version, monkey
     cases_module.attend(case, active=True, idle_s=0.0)
     moment[0] = 2005.0
     assert cases_module.seconds_spent(case) == 25.0
+
+
+def test_a_held_case_stops_no_reader_and_is_said(version):
+    """The next case comes instead; reader and lead are told; once all of the rest is held, the page says that too."""
+    cases = add_studies(2)
+    number = make_study(cases, version, "aided")
+    first = turn_of(number).study_id
+    lead = users.User("Lea", "lead", "")
+    with engine.write() as session:
+        holds.hold_again(session, first, lead, "a name in the corner")
+    at = open_turn(number)
+    assert "Case 2 of 2" in said(at)
+    assert "1 reading is left out while the case is held" in said(at)
+    assert "1 reading is left out" in said(open_page("reader_studies"))
+    assert "1 of 2 cases is held" in said(open_page("reader_studies", user="Lea"))
+    with engine.write() as session:
+        holds.hold_again(session, next(case for case in cases if case != first), lead, "another")
+    at = open_turn(number)
+    assert "The rest is held" in said(at)
+    assert "2 readings are left out" in said(at)
