@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,12 +95,26 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--all", action="store_true", help="superseded readings too")
     text = "file to write (needed for parquet; default: standard output); for copies the folder"
     export.add_argument("--out", type=Path, help=text)
+    _add_study_commands(command)
     user = command("user", _user, "Add a person.")
     user.add_argument("name")
     user.add_argument("--role", choices=["reviewer", "lead"], default="reviewer")
     backup = command("backup", _backup, "Write a whole copy of the SQLite database while the program runs.")
     backup.add_argument("path", type=Path)
     return parser
+
+
+def _add_study_commands(command: Callable[[str, Any, str], argparse.ArgumentParser]) -> None:
+    text = "Write the readings of a closed or imported reader study, readers with pseudonyms."
+    given = command("export-study", _export_study, text)
+    given.add_argument("study", metavar="STUDY", help="its name, or the number in the address of its results")
+    given.add_argument("--out", type=Path, required=True, help="file to write: .csv, .parquet or .imrmc")
+    given.add_argument("--comments", action="store_true", help="with the readers' free texts, which may name people")
+    text = "Store a reader study that was run elsewhere, whole or not at all. Repeating it doubles nothing."
+    taken = command("import-study", _import_study, text)
+    taken.add_argument("file", type=Path, metavar="FILE", help="CSV or Parquet with the columns of export-study")
+    taken.add_argument("--task", required=True, choices=list(TASKS), help="the classification problem")
+    taken.add_argument("--name", help="what to call it (default: the name of the file)")
 
 
 def _add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
@@ -311,6 +326,42 @@ def _export(options: argparse.Namespace) -> int:
         options.out.write_text(text)
     else:
         sys.stdout.write(text)
+    return 0
+
+
+def _export_study(options: argparse.Namespace) -> int:
+    from db import study_files
+
+    with store.read() as session:
+        study, names = study_files.finished_study(session, options.study)
+    written = study_files.write_study(study, names, options.out, comments=options.comments)
+    facts = {
+        "study": study.name,
+        "readings": written,
+        "simulated": study.origin == "simulated",
+        "file": str(options.out),
+    }
+    _say(options, facts, f"{options.out}: {written:,} readings of {len(study.readers)} readers.")
+    return 0
+
+
+def _import_study(options: argparse.Namespace) -> int:
+    from db import study_files
+
+    data, named = options.file.read_bytes(), (options.name or options.file.stem, "terminal")
+    with store.write() as session:
+        added = study_files.add_study_file(session, data, options.file.name, options.task, named)
+    if added is None:
+        _say(options, {"stored": False}, f"{options.file}: already stored.")
+        return 0
+    facts = {
+        "study": f"i{added.id}",
+        "name": added.name,
+        "readings": added.rows,
+        "readers": added.readers,
+        "stored": True,
+    }
+    _say(options, facts, f"{options.file}: stored as {added.name}, {added.rows:,} readings of {added.readers} readers.")
     return 0
 
 

@@ -8,12 +8,11 @@ import pandas as pd
 import streamlit as st
 
 from core import study_exchange
-from core.reader_records import ImportedStudy
 from core.records import Refused
 from core.study_exchange import NOTICE
 from core.study_readings import StudyReadings
 from core.tasks import TASKS
-from db import adjudication, imported_studies, study_results
+from db import adjudication, study_files, study_results
 from db import engine as store
 from db.adjudication import QueueQuery
 from db.users import User
@@ -51,7 +50,12 @@ def downloads(user: User, study: Finished, readings: StudyReadings) -> None:
         _download("Readings (CSV)", lambda: table().to_csv(index=False).encode(), f"{file}.csv", "text/csv")
         _download("Readings (Parquet)", parquet, f"{file}.parquet", "application/vnd.apache.parquet")
         if TASKS[readings.task].positive is not None:
-            _download("Likelihoods (.imrmc)", lambda: imrmc(readings, names), f"{file}.imrmc", "text/plain")
+            _download(
+                "Likelihoods (.imrmc)",
+                lambda: study_files.imrmc_text(readings, names).encode(),
+                f"{file}.imrmc",
+                "text/plain",
+            )
         if study.origin != "imported":
             _download("Adjudications (CSV)", lambda: decisions(study), f"{file}-adjudications.csv", "text/csv")
     st.caption(
@@ -61,14 +65,6 @@ def downloads(user: User, study: Finished, readings: StudyReadings) -> None:
     shown = table().drop(columns=["regions", "notice"])
     st.dataframe(shown.head(200), hide_index=True, height=320, alt="Readings")
     st.caption(f"{min(200, len(shown))} of {len(shown):,} rows shown.")
-
-
-def imrmc(readings: StudyReadings, names: dict[str, str]) -> bytes:
-    """The .imrmc text, of the classes where some reader gave no likelihood."""
-    try:
-        return study_exchange.imrmc_text(readings, names).encode()
-    except Refused:
-        return study_exchange.imrmc_text(readings, names, "class").encode()
 
 
 def decisions(study: Finished) -> bytes:
@@ -108,19 +104,11 @@ def import_form(user: User) -> None:
 def add_import(user: User, file: object, name: str, task: str) -> None:
     """Check the file whole, then store it whole; `Refused` in one sentence otherwise."""
     identity.require_lead(user)
-    rows, simulated = study_exchange.read_study(file.getvalue(), file.name, task)  # type: ignore[attr-defined]
     called = name.strip() or file.name.rsplit(".", 1)[0]  # type: ignore[attr-defined]
-    added = store_import(rows, called, task, simulated, user.name)
+    with store.write() as session:
+        added = study_files.add_study_file(session, file.getvalue(), file.name, task, (called, user.name))  # type: ignore[attr-defined]
     st.session_state["sr_imports"] = st.session_state.get("sr_imports", 0) + 1
     if added is None:
         raise Refused("These readings are in the store already; nothing was added.")
     st.query_params["study"] = f"i{added.id}"
     messages.saved(f"Imported {added.name}: {added.rows:,} readings of {added.readers} readers")
-
-
-def store_import(rows: pd.DataFrame, name: str, task: str, simulated: bool, by: str) -> ImportedStudy | None:
-    """The stored study, or None where the same readings are there already."""
-    sizes = (rows["reader"].nunique(), rows["case"].nunique(), len(rows))
-    record = ImportedStudy(0, name, task, study_exchange.content_hash(rows, task), simulated, *sizes, by, "")
-    with store.write() as session:
-        return imported_studies.add_imported_study(session, record, rows)

@@ -3,8 +3,8 @@
 import pytest
 
 from core.records import Refused
-from core.study_exchange import export_table, read_study
-from db import engine, reader_studies, studies, users
+from core.study_exchange import export_table
+from db import engine, reader_studies, studies, study_files, users
 from db.users import User
 from pages.ui import study_data, study_exchange
 from tests.core.study_readings_factory import study
@@ -122,9 +122,10 @@ def test_an_import_shows_on_the_same_page_and_repeats_double_nothing(store):
     """The exported file of another installation becomes a study marked as imported."""
     people()
     table = export_table(study(), NAMES)
-    rows, simulated = read_study(upload(table).getvalue(), "a.csv", "breast-mri")
-    added = study_exchange.store_import(rows, "Elsewhere", "breast-mri", simulated, "Lea")
-    assert study_exchange.store_import(rows, "Other name", "breast-mri", simulated, "Lea") is None
+    data = upload(table).getvalue()
+    with engine.write() as session:
+        added = study_files.add_study_file(session, data, "a.csv", "breast-mri", ("Elsewhere", "Lea"))
+        assert study_files.add_study_file(session, data, "a.csv", "breast-mri", ("Other name", "Lea")) is None
     at = open_page("study_results", user="Lea", study=f"i{added.id}")
     assert not at.exception
     assert "imported" in said(at)
@@ -139,7 +140,7 @@ def test_what_pages_give_away_carries_pseudonyms(store):
     readings = study_data.load(LEAD, found)
     names = study_exchange.pseudonyms_of(found, readings)
     assert sorted(names.values()) == ["R01", "R02"]
-    given = export_table(readings, names).to_csv() + study_exchange.imrmc(readings, names).decode()
+    given = export_table(readings, names).to_csv() + study_files.imrmc_text(readings, names)
     given += study_exchange.decisions(found).decode()
     assert "Ann" not in given
     assert "Bob" not in given

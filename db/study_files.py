@@ -1,0 +1,79 @@
+"""Finished reader studies as files, from a terminal as from the results page. Composes core and db."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from core import study_exchange
+from core.reader_records import ImportedStudy
+from core.records import Refused
+from core.study_readings import Origin, StudyReadings, normalised, stored_readings
+from core.tasks import get_task
+from db import imported_studies, reader_studies, study_results
+
+KINDS = (".csv", ".parquet", ".imrmc")
+
+
+def finished_study(session: Session, called: str) -> tuple[StudyReadings, dict[str, str]]:
+    """(readings, reader -> pseudonym) of the closed or imported study of that name, or of the number in its page's address.
+
+    `Refused` where there is none, while it is not closed, and where nothing was read in it.
+    """
+    wanted = called.strip().lower()
+    for study in imported_studies.list_imported_studies(session):
+        if wanted in (study.name.lower(), f"i{study.id}"):
+            rows = normalised(imported_studies.imported_readings(session, study.id))
+            origin: Origin = "simulated" if study.simulated else "imported"
+            found = StudyReadings(study.name, study.task, rows, origin)
+            return found, {reader: reader for reader in found.readers}
+    for own in reader_studies.list_reader_studies(session):
+        if wanted in (own.name.lower(), str(own.id)):
+            table = study_results.result_readings(session, own.id)
+            if table.empty:
+                raise Refused("Nothing was read in this study.")
+            rows = stored_readings(table, get_task(own.task))
+            origin = "simulated" if own.simulated else "study"
+            return StudyReadings(own.name, own.task, rows, origin), study_results.pseudonyms(session, own.id)
+    raise Refused(f"There is no reader study called '{called}'.")
+
+
+def write_study(study: StudyReadings, names: dict[str, str], path: Path, *, comments: bool = False) -> int:
+    """Write the readings as the ending of `path` says (one of `KINDS`) and give their number; readers have pseudonyms.
+
+    `.imrmc` holds likelihoods, or classes where some reader gave none. `Refused` for another ending.
+    """
+    kind = path.suffix.lower()
+    if kind not in KINDS:
+        raise Refused(f"The file's ending says what is written: {', '.join(KINDS)}.")
+    if kind == ".imrmc":
+        path.write_text(imrmc_text(study, names))
+        return len(study.readings)
+    table = study_exchange.export_table(study, names, comments=comments)
+    if kind == ".parquet":
+        table.to_parquet(path, index=False)
+    else:
+        table.to_csv(path, index=False)
+    return len(table)
+
+
+def imrmc_text(study: StudyReadings, names: dict[str, str]) -> str:
+    """The .imrmc text, of the classes where some reader gave no likelihood."""
+    try:
+        return study_exchange.imrmc_text(study, names)
+    except Refused:
+        return study_exchange.imrmc_text(study, names, "class")
+
+
+def add_study_file(session: Session, data: bytes, file: str, task: str, named: tuple[str, str]) -> ImportedStudy | None:
+    """Check a file whole (CSV or Parquet, by the ending of `file`), then store it whole; `named` is (study's name, by whom).
+
+    None where the same readings are stored already. `Refused` as `core.study_exchange.read_study` and
+    `db.imported_studies.add_imported_study`.
+    """
+    rows, simulated = study_exchange.read_study(data, file, task)
+    name, by = named
+    sizes = (rows["reader"].nunique(), rows["case"].nunique(), len(rows))
+    record = ImportedStudy(0, name, task, study_exchange.content_hash(rows, task), simulated, *sizes, by, "")
+    return imported_studies.add_imported_study(session, record, rows)
