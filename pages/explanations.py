@@ -116,8 +116,5 @@ else:
         )  # fmt: skip
         overview(found, against)
         details(found, against)
-        csv(
-            lambda: pd.DataFrame(long_rows(found), columns=list(COLUMNS)),
-            "explanations",
-            f"explanations-{model.version[:12]}",
-        )
+        table = pd.DataFrame(long_rows(found), columns=list(COLUMNS))
+        csv(lambda: table, "explanations", f"explanations-{model.version[:12]}")

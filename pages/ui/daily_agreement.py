@@ -82,7 +82,7 @@ def overview(table: pd.DataFrame, task: str) -> None:
             for name, e in found.items()
         ]), "Agreement by class")  # fmt: skip
         st.caption(
-            "Readings count as independent here; where several people read one case, intervals are somewhat too narrow."
+            "Every reading counts for itself: where several people read the same case, the true intervals are wider than these."
         )
 
 

@@ -51,23 +51,21 @@ def effect(study: StudyReadings) -> None:
         return
     whole, by_reader = found
     say_few_readers(len(whole.readers))
-    left, right = st.columns(2, gap="large")
-    with left:
-        st.markdown("**What readers did when the model was shown**")
-        rows = [
-            {"": SHARE_TITLES[name], "Share": percent(whole.shares[name]), "Of which readings": SHARES[name]}
-            for name in SHARES
-        ]
-        shown(pd.DataFrame(rows), "Switches and reliance")
-        st.markdown("**Time and likelihood**")
-        shown(pd.DataFrame(_times(whole)), "Time")
-    with right:
-        st.markdown("**Right readings without and with the model**")
-        rows = [
-            {"": _GROUPS[name], "Unaided": percent(g.unaided), "Aided": percent(g.aided), "Change": percent(g.change)}
-            for name, g in ((name, whole.groups[name]) for name in GROUPS)
-        ]
-        shown(pd.DataFrame(rows), "Without and with the model")
+    # One below the other: side by side the last columns are cut off in a narrow window.
+    st.markdown("**What readers did when the model was shown**")
+    rows = [
+        {"": SHARE_TITLES[name], "Share": percent(whole.shares[name]), "Of which readings": SHARES[name]}
+        for name in SHARES
+    ]
+    shown(pd.DataFrame(rows), "Switches and reliance")
+    st.markdown("**Right readings without and with the model**")
+    rows = [
+        {"": _GROUPS[name], "Unaided": percent(g.unaided), "Aided": percent(g.aided), "Change": percent(g.change)}
+        for name, g in ((name, whole.groups[name]) for name in GROUPS)
+    ]
+    shown(pd.DataFrame(rows), "Without and with the model")
+    st.markdown("**Time and likelihood**")
+    shown(pd.DataFrame(_times(whole)), "Time")
     st.markdown("**By reader**")
     rows = [
         {"Reader": reader, **{title: percent(own.shares[name]) for name, title in SHARE_TITLES.items()},
@@ -162,8 +160,9 @@ def strategies(study: StudyReadings) -> None:
              "Aided readings are not independent of the model: strategies that combine both flatter it."
              if phase == "aided" and scored else ""]  # fmt: skip
     st.caption(
-        "Worked out from stored, independent readings, averaged over all ways to pick readers of a case; 95 % bootstrap intervals "
-        f"over cases and, from four readers on, readers. The prevalence is taken as given. {' '.join(filter(None, notes))}"
+        "Worked out from stored readings, each made without knowing another reader's, averaged over all ways to pick readers of a "
+        "case; 95 % bootstrap intervals over cases and, from four readers on, readers. The prevalence is taken as given. "
+        + " ".join(filter(None, notes))
     )
 
 
@@ -176,12 +175,12 @@ def _strategy_tables(found: dict[str, Strategy]) -> None:
     rows = [
         {
             "Strategy": _STRATEGIES[name],
-            "How": STRATEGIES[name],
             **{t: cell(f, s.figures.get(f)) for f, t in _FIGURES.items()},
         }
         for name, s in found.items()
     ]
     shown(pd.DataFrame(rows), "Strategies")
+    st.caption("; ".join(f"**{_STRATEGIES[name]}**: {STRATEGIES[name].replace(';', ',')}" for name in found) + ".")
     changes = [
         {"Against single reading": _STRATEGIES[name], **{t: cell(f, s.changes.get(f)) for f, t in _FIGURES.items()}}
         for name, s in found.items() if name != "single"

@@ -122,10 +122,11 @@ def mrmc(study: StudyReadings) -> None:
     result = computed(key, lambda job: analyse(cube.ratings, figure, covariance, threshold))
     if result is None:
         return
-    left, right = st.columns([3, 2], gap="large")
-    with left:
-        _mrmc_tables(result)
-    with right:
+    _mrmc_table(result)  # over the whole width: p and test stand in its last columns
+    beside = st.container(horizontal=True, gap="large")  # one below the other where there is no room
+    with beside.container(width=640):
+        _by_reader(result)
+    with beside.container(width=480):
         scores = _scores(study, cube)
         roc = cube if figure == "auc" else None
         if roc is not None:
@@ -134,7 +135,7 @@ def mrmc(study: StudyReadings) -> None:
     _alone(study, cube, (figure, covariance, threshold))
 
 
-def _mrmc_tables(result: MrmcResult) -> None:
+def _mrmc_table(result: MrmcResult) -> None:
     at = "" if result.threshold in (None, CALLED) else f" at a likelihood of {result.threshold:g} or more"
     st.markdown(
         f"**{TITLES[result.figure]}{at}: {len(result.readers)} readers, {result.positives} positive and {result.negatives} "
@@ -157,6 +158,9 @@ def _mrmc_tables(result: MrmcResult) -> None:
         "Obuchowski–Rockette with Hillis' degrees of freedom; 95 % intervals. RRRC speaks of other readers and other cases, FRRC "
         "of these readers on other cases, RRFC of other readers on these cases."
     )
+
+
+def _by_reader(result: MrmcResult) -> None:
     gains = {c.reader: {"Aided − unaided": _turned(c.difference)} for c in result.reader_differences}
     own = [
         {"Reader": r, **{m.capitalize(): text(result.by_reader[m, r], 3) for m in result.modalities},
