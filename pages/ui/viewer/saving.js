@@ -34,9 +34,10 @@ function beginSaving() {
 
 function watchSave() {
   const form = formShown();
-  if (form && form !== saving.form) return endSaving(true);
   const now = Date.now();
   const runs = document.querySelector("[data-testid=stApp]")?.dataset.testScriptState === "running";
+  // Its button may be drawn before its other fields, which would not take their keys yet: wait for the whole page.
+  if (form && form !== saving.form && !runs) return endSaving(true);
   if (runs) Object.assign(saving, { answered: true, quiet: now });
   // Until the program answers nothing on the page says that it was asked.
   if (now - saving.quiet >= (saving.answered ? QUIET_MS : SILENT_MS)) return endSaving(false);
