@@ -20,7 +20,7 @@ from core.deidentify import rules
 from core.deidentify.pixels import swap_words, with_plain_pixels
 from core.deidentify.remap import Remap
 from core.reading import limits
-from core.reading.dicom import _CountedBytes, _guessed_syntax, _inflated
+from core.reading.dicom import _CountedBytes, _guessed_syntax, _inflated, only_refusals
 from core.reading.dicom_pixels import decode_images
 from core.reading.terms import told_age
 from core.records import StudyRejected
@@ -60,7 +60,7 @@ def deidentify(data: bytes, secret: bytes) -> Copy:
     `secret` is the installation's: it keys pseudonyms, new UIDs and the patient's date shift. What is burned into the pixels
     stays in them. Raises `StudyRejected` for what is no picture, damaged or beyond the limits.
     """
-    try:
+    with only_refusals():
         dataset = parse(data)
         decode_images(dataset)  # whatever cannot be shown cannot be vouched for; it also holds the pixels to the limits
         done: Counter[str] = Counter()
@@ -70,15 +70,6 @@ def deidentify(data: bytes, secret: bytes) -> Copy:
         _say_how(clean, remap, data)
         stream = io.BytesIO()
         clean.save_as(stream, enforce_file_format=True)
-    except StudyRejected:
-        raise
-    except RecursionError as error:
-        raise StudyRejected("The DICOM header is nested too deeply.", "Export the file again.") from error
-    except Exception as error:
-        raise StudyRejected(
-            f"The DICOM file is damaged or of an unusual kind ({type(error).__name__}).",
-            "Export it again, uncompressed if possible.",
-        ) from error
     said = str(clean.get("BurnedInAnnotation") or "unknown")
     return Copy(stream.getvalue(), _sentences(done), remap.pseudonym, str(clean.SOPInstanceUID), said)
 

@@ -9,6 +9,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -96,7 +97,7 @@ def read_instance(data: bytes, secret: bytes = b"") -> Instance:
 
     `secret` keys the pseudonym that replaces the patient id.
     """
-    try:
+    with only_refusals():
         dataset, seen = _parse(data)
         _check_is_picture(dataset)
         images = decode_images(dataset)
@@ -105,6 +106,13 @@ def read_instance(data: bytes, secret: bytes = b"") -> Instance:
         notices = notices_of(dataset, has_overlays=has_overlays)
         facts = {**instance.metadata, **({"notices": notices} if notices else {})}
         return replace(instance, metadata=facts, left=tuple(tag for tag in seen if tag not in _KEPT))
+
+
+@contextmanager
+def only_refusals() -> Iterator[None]:
+    """Whatever goes wrong inside becomes `StudyRejected`: damaged DICOM raises nearly every kind of error."""
+    try:
+        yield
     except StudyRejected:
         raise
     except RecursionError as error:
