@@ -242,7 +242,8 @@ class Review:
 
     `confidence` in the class and `likelihood` of the task's positive class are 0–100, None where the reviewer gave none;
     `birads` is one of `BIRADS` or empty; `heatmap_verdict` is yes, partly, no or empty; `regions` are rectangles and
-    points in image pixels: {"kind", "image", "points": [[x, y], …]}. `reader_study` is None in daily work.
+    points in image pixels: {"kind", "image", "points": [[x, y], …]}. `reader_study` is None in daily work; `repeat` is 1 for
+    the second reading of a case that a reader study asks for twice, else 0.
     `client_token` makes a repeated save harmless; `supersedes` is the id of the review that this one corrects.
     """
 
@@ -264,8 +265,11 @@ class Review:
     birads: str = ""
     likelihood: int | None = None
     reader_study: int | None = None
+    repeat: int = 0
 
     def __post_init__(self) -> None:
+        if self.repeat not in (0, 1) or (self.repeat and self.reader_study is None):
+            raise ValueError(f"repeat must be 0, or 1 in a reader study, not {self.repeat}")
         if self.phase not in ("unaided", "aided"):
             raise ValueError(f"phase must be unaided or aided, not {self.phase!r}")
         for name in ("confidence", "likelihood"):

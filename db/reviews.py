@@ -1,7 +1,7 @@
 """Reviews, only ever added.
 
 Reviews of one study by one reviewer in one phase form a chain: each supersedes the one before, the last one is current.
-Daily work and each reader study have chains of their own; lists and counts here are of daily work.
+Daily work and each reader study have chains of their own, and so have second readings; lists and counts here are of daily work.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from db.reader_turns import check_reading, held_back
 from db.tables import AuditRow, ModelRow, PredictionRow, ReviewRow, StudyRow, utc_now
 
 _ADDED = "review.add"  # the audit log's word for a saved review
-_LATER_FIELDS = ("birads", "likelihood", "reader_study")  # of reviews, since the first fingerprints were logged
+# Of reviews, since the first fingerprints were logged, with what they are where nothing was said.
+_LATER_FIELDS = {"birads": "", "likelihood": None, "reader_study": None, "repeat": 0}
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,8 @@ def add_review(session: Session, review: Review) -> Review:
 def fingerprint(review: Review) -> str:
     """SHA-256 (hex) of everything a review says. The audit log holds it, so that an altered review can be told."""
     values = _values(review) | {"id": review.id}
-    for name in _LATER_FIELDS:  # unset ones are left out, so that what was logged before they came still fits
-        if values[name] in (None, ""):
+    for name, unset in _LATER_FIELDS.items():  # left out, so that what was logged before they came still fits
+        if values[name] == unset:
             del values[name]
     return hashlib.sha256(canonical(values).encode()).hexdigest()
 
@@ -104,15 +105,17 @@ def first_altered(session: Session) -> int | None:
 def latest_review(
     session: Session, study_id: str, reviewer: str, phase: Phase, reader_study: int | None = None
 ) -> Review | None:
-    """The reviewer's current review of that study in that phase, in daily work or in that reader study, or None."""
-    values = {"study_id": study_id, "reviewer": reviewer, "phase": phase, "reader_study": reader_study}
+    """The reviewer's current review of that study in that phase, in daily work or first in that reader study, or None."""
+    values = {"study_id": study_id, "reviewer": reviewer, "phase": phase, "reader_study": reader_study, "repeat": 0}
     row = session.connection().execute(_LATEST[reader_study is None], values).mappings().one_or_none()
     return None if row is None else _record(row)
 
 
-def review_history(session: Session, study_id: str, reviewer: str, reader_study: int | None = None) -> list[Review]:
-    """All reviews of that study by that reviewer in daily work or in that reader study, both phases, oldest first."""
-    values = {"study_id": study_id, "reviewer": reviewer, "reader_study": reader_study}
+def review_history(
+    session: Session, study_id: str, reviewer: str, reader_study: int | None = None, repeat: int = 0
+) -> list[Review]:
+    """All reviews of that study by that reviewer in daily work or in that reader study and repeat, both phases, oldest first."""
+    values = {"study_id": study_id, "reviewer": reviewer, "reader_study": reader_study, "repeat": repeat}
     rows = session.connection().execute(_HISTORY[reader_study is None], values).mappings()
     return [_record(row) for row in rows]
 
@@ -158,9 +161,10 @@ _ADD = insert(_REVIEWS).returning(_REVIEWS.c.id)
 
 def _chain(daily: bool, *more: ColumnElement[bool]) -> Select[Any]:
     c = _REVIEWS.c
-    scope = c.reader_study.is_(None) if daily else c.reader_study == bindparam("reader_study")
+    here = (c.reader_study == bindparam("reader_study"), c.repeat == bindparam("repeat"))
+    scope = (c.reader_study.is_(None),) if daily else here
     return select(_REVIEWS).where(
-        c.study_id == bindparam("study_id"), c.reviewer == bindparam("reviewer"), scope, *more
+        c.study_id == bindparam("study_id"), c.reviewer == bindparam("reviewer"), *scope, *more
     )
 
 
@@ -190,7 +194,8 @@ _BEFORE = {
 
 
 def _before(session: Session, review: Review) -> Mapping[str, Any]:
-    values = {name: getattr(review, name) for name in ("client_token", "study_id", "reviewer", "phase", "reader_study")}
+    names = ("client_token", "study_id", "reviewer", "phase", "reader_study", "repeat")
+    values = {name: getattr(review, name) for name in names}
     return session.connection().execute(_BEFORE[review.reader_study is None], values).mappings().one()
 
 

@@ -179,16 +179,17 @@ class ReviewRow(Base):
     birads: Mapped[str] = mapped_column(server_default="")
     likelihood: Mapped[int | None]
     reader_study: Mapped[int | None] = mapped_column(ForeignKey("reader_studies.id"))
+    repeat: Mapped[int] = mapped_column(server_default="0")
 
 
-# A chain has one beginning, whatever two writers try at once: one in daily work, one in each reader study.
+# A chain has one beginning, whatever two writers try at once: one in daily work, one in each reader study and repeat.
 _READING = (ReviewRow.study_id, ReviewRow.reviewer, ReviewRow.phase)
 _FIRST = ReviewRow.supersedes.is_(None) & ReviewRow.reader_study.is_(None)
 _FIRST_IN_STUDY = ReviewRow.supersedes.is_(None) & ReviewRow.reader_study.is_not(None)
 Index("uq_reviews_first", *_READING, unique=True, sqlite_where=_FIRST, postgresql_where=_FIRST)
 Index(
-    "uq_reviews_first_in_study", ReviewRow.reader_study, *_READING, unique=True, sqlite_where=_FIRST_IN_STUDY,
-    postgresql_where=_FIRST_IN_STUDY,
+    "uq_reviews_first_in_study", ReviewRow.reader_study, *_READING, ReviewRow.repeat, unique=True,
+    sqlite_where=_FIRST_IN_STUDY, postgresql_where=_FIRST_IN_STUDY,
 )  # fmt: skip
 # How far a reader is: each save in a reader study asks, and without it SQLite looks through the first reviews of everybody.
 _IN_STUDY = ReviewRow.reader_study.is_not(None)
@@ -281,7 +282,10 @@ class ReaderStudyCaseRow(Base):
 
 
 class ReaderRow(Base):
-    """One reader of a reader study. `half` (0 or 1) says which session of a wash-out is the unaided one."""
+    """One reader of a reader study. `half` (0 or 1) says which session of a wash-out is the unaided one.
+
+    `withdrawn_at` is empty while the reader takes part.
+    """
 
     __tablename__ = "readers"
 
@@ -289,6 +293,8 @@ class ReaderRow(Base):
     reader: Mapped[str] = mapped_column(primary_key=True)
     half: Mapped[int]
     added_at: Mapped[str] = mapped_column(default=utc_now)
+    withdrawn_at: Mapped[str] = mapped_column(server_default="")
+    withdrawn_because: Mapped[str] = mapped_column(server_default="")
 
 
 class ReaderDraftRow(Base):

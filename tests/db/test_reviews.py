@@ -1,6 +1,7 @@
 """Reviews: only ever added, corrected by newer ones; drafts; agreement with the model."""
 
 import dataclasses
+import hashlib
 
 import pandas as pd
 import pytest
@@ -8,6 +9,7 @@ from sqlalchemy import text
 
 from core.records import Refused, Review
 from db import audit, drafts, engine, reviews
+from db.audit import canonical
 from db.engine import StoreError
 from db.reviews import ReviewQuery
 from tests.db import make
@@ -256,3 +258,14 @@ def test_disagreements(readings):
         assert list(table["predicted"]) == ["benign", "malignant"]
         assert list(reviews.list_disagreements(session, ReviewQuery(limit=1, offset=1))["id"]) == [table["id"][1]]
         assert len(reviews.list_disagreements(session, ReviewQuery(reviewer="Ann"))) == 1
+
+
+def test_second_readings_leave_the_fingerprints_of_first_ones_alone(study):
+    """What was logged before second readings were known still fits: only a second reading says in its hash that it is one."""
+    first = make.review(study, "t", reader_study=1, id=4, likelihood=0)
+    before = {name: value for name, value in vars(first).items() if name not in ("repeat", "birads")}
+    logged = canonical(before | {"regions": []})
+    assert reviews.fingerprint(first) == hashlib.sha256(logged.encode()).hexdigest()
+    assert reviews.fingerprint(dataclasses.replace(first, repeat=1)) != reviews.fingerprint(first)
+    with pytest.raises(ValueError, match="repeat must be 0"):
+        make.review(study, "t", repeat=1)
