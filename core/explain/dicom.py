@@ -1,13 +1,17 @@
 """Heatmaps as DICOM: the overlay as a secondary capture, the raw values as a parametric map, both saying what they are.
 
 The objects form a study of their own: the store keeps no identifiers of the file that the picture came from, so they name the
-pseudonym and the picture's content hash instead.
+pseudonym and the picture's content hash instead. Nor does it keep where the picture lay: a map's plane has the directions that
+are known, to the nearest axes of the patient, and its position is its own.
+
+Checked with dciodvfy, which warns of what is unknown: dates, and the side where no picture says it.
 """
 
 from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,11 +20,14 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 from core.explain.overlay import overlay_png
+from core.explain.provenance import NOTICE, provenance
 from core.explain.registry import METHODS
 from core.records import Heatmap, Image, Refused, Study
 
-NOTICE = "Research use, not for diagnosis"
+Facts = Mapping[str, Any]
 _MAKER = "TumorTrace"
+_DIRECTIONS = {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0), "H": (0, 0, 1), "F": (0, 0, -1)}
+_UNKNOWN = ("L", "P")  # a plane must have directions, and these are the usual ones of axial pictures
 
 
 def secondary_capture(study: Study, image: Image, heatmap: Heatmap, scale: float | None = None) -> bytes:
@@ -28,27 +35,28 @@ def secondary_capture(study: Study, image: Image, heatmap: Heatmap, scale: float
     from highdicom.sc import SCImage  # slow to import, and only exports need it
 
     with PILImage.open(io.BytesIO(overlay_png(image, heatmap, scale=scale))) as picture:
-        pixels = np.asarray(picture.convert("RGB"))  # (H, W, 3)
+        pixels, facts = np.asarray(picture.convert("RGB")), json.loads(picture.text["Heatmap"])  # (H, W, 3)
     made = SCImage(
         pixel_array=pixels,
         photometric_interpretation="RGB",
         bits_allocated=8,
         coordinate_system="PATIENT",
-        patient_orientation=("L", "P"),  # replaced below: the picture's own is not known
-        **_identity(study, heatmap, "overlay"),
+        patient_orientation=_UNKNOWN,  # replaced below: it may be empty, which highdicom does not let it be
+        **_identity(study, facts, "overlay"),
         manufacturer=_MAKER,
     )
-    made.PatientOrientation = ""
+    made.PatientOrientation = list(image.orientation or ())
     made.BurnedInAnnotation = "YES"
     made.SeriesDescription = f"{_title(heatmap)} overlay"
-    return _written(made, heatmap)
+    return _written(made, image, facts)
 
 
 def parametric_map(study: Study, image: Image, heatmap: Heatmap) -> bytes:
     """A DICOM file with the raw values, float32, at the method's own resolution (PS3.3 A.75).
 
     Pixel spacing is the picture's, times how much coarser the map is, and 1 × 1 mm per picture pixel where it is not known;
-    positions are those of a plane whose first pixel is the picture's top left corner.
+    the first value lies in the middle of its cell, as seen from the middle of the picture's first pixel. What of this was not
+    known is said in the derivation description.
     """
     import highdicom as hd  # slow to import, and only exports need it
     from highdicom.pm import ParametricMap, RealWorldValueMapping
@@ -68,7 +76,9 @@ def parametric_map(study: Study, image: Image, heatmap: Heatmap) -> bytes:
         intercept=0.0,
     )
     window = (0.0, 2 * top) if heatmap.signed else (top / 2, top)  # centre and width
-    identity = _identity(study, heatmap, "raw")
+    facts = provenance(heatmap)
+    identity, (right, down) = _identity(study, facts, "raw"), _axes(image)
+    first = (right * (cell[1] - spacing[1]) + down * (cell[0] - spacing[0])) / 2
     made = ParametricMap(
         source_images=[_source(study, image, identity)],
         pixel_array=heatmap.values[None],  # (1, h, w)
@@ -78,28 +88,33 @@ def parametric_map(study: Study, image: Image, heatmap: Heatmap) -> bytes:
         device_serial_number=heatmap.model_version[:16] or "unknown",
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[meaning],
-        voi_lut_transformations=[hd.VOILUTTransformation(*window)],
+        voi_lut_transformations=[hd.VOILUTTransformation(*window, voi_lut_function="LINEAR_EXACT")],
         content_label="HEATMAP",
         content_description=_title(heatmap),
         image_flavor="VOLUME",
         derived_pixel_contrast="QUANTITY",
         pixel_measures=hd.PixelMeasuresSequence(pixel_spacing=cell, slice_thickness=1.0),
-        plane_orientation=hd.PlaneOrientationSequence("PATIENT", (1, 0, 0, 0, 1, 0)),
-        plane_positions=[hd.PlanePositionSequence("PATIENT", (0, 0, 0))],
+        plane_orientation=hd.PlaneOrientationSequence("PATIENT", [*right, *down]),
+        plane_positions=[hd.PlanePositionSequence("PATIENT", first)],
         **{name: identity[name] for name in _OWN},
     )
     made.SeriesDescription = f"{_title(heatmap)} raw values"
-    return _written(made, heatmap)
+    return _written(made, image, facts)
 
 
 _OWN = ("series_instance_uid", "series_number", "sop_instance_uid", "instance_number")
 
 
-def provenance(heatmap: Heatmap) -> dict[str, Any]:
-    """What the files say of the map: method, layer, class, model version, image, parameters and library versions."""
-    names = ("method", "target_class", "layer", "model_version", "image_hash", "signed")
-    facts = {name: getattr(heatmap, name) for name in names}
-    return {"notice": NOTICE, **facts, "parameters": dict(heatmap.parameters), "versions": dict(heatmap.versions)}
+def _axes(image: Image) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors (3,) in the patient along a row and down a column: the first letters of the picture's directions.
+
+    Those of an axial picture where they are not known, or are not at right angles to each other.
+    """
+    for letters in (image.orientation or _UNKNOWN, _UNKNOWN):
+        right, down = (np.array(_DIRECTIONS[direction[0]], dtype=float) for direction in letters)
+        if not right @ down:
+            break
+    return right, down
 
 
 def _title(heatmap: Heatmap) -> str:
@@ -110,14 +125,15 @@ def _uid(*parts: str) -> UID:
     return generate_uid(entropy_srcs=["tumortrace", *parts])  # the same export twice is the same object
 
 
-def _identity(study: Study, heatmap: Heatmap, kind: str) -> dict[str, Any]:
-    text = json.dumps(provenance(heatmap), default=str, sort_keys=True)
+def _identity(study: Study, facts: Facts, kind: str) -> dict[str, Any]:
+    text = json.dumps(facts, default=dict, sort_keys=True)
     return {
         "study_instance_uid": _uid(study.id),
         "series_instance_uid": _uid(study.id, text, kind),
         "sop_instance_uid": _uid(study.id, text, kind, "1"),
         "series_number": 1 if kind == "overlay" else 2,
         "instance_number": 1,
+        "study_id": study.id[:16],
         "patient_id": study.patient_id or study.id[:16],
         "patient_name": f"{study.patient_id or 'Anonymous'}^",
     }
@@ -132,26 +148,30 @@ def _source(study: Study, image: Image, identity: dict[str, Any]) -> Dataset:
     source.SeriesInstanceUID = _uid(study.id, "picture")
     source.FrameOfReferenceUID = _uid(study.id, "frame")
     source.PatientID, source.PatientName = identity["patient_id"], identity["patient_name"]
-    for keyword in ("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber", "StudyID"):
+    for keyword in ("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber"):
         setattr(source, keyword, "")
-    source.ReferringPhysicianName = ""
+    source.StudyID, source.ReferringPhysicianName = identity["study_id"], ""
     source.Modality = study.modality or "OT"
     source.Rows, source.Columns = image.pixels.shape[:2]
     source.PixelSpacing = list(image.spacing_mm or (1.0, 1.0))
-    source.ImagePositionPatient, source.ImageOrientationPatient = [0, 0, 0], [1, 0, 0, 0, 1, 0]
+    source.ImagePositionPatient, source.ImageOrientationPatient = [0, 0, 0], np.concatenate(_axes(image)).tolist()
     source.SliceThickness = 1
     return source
 
 
-def _written(made: Dataset, heatmap: Heatmap) -> bytes:
-    facts = provenance(heatmap)
-    short = ("method", "target_class", "layer", "model_version")
-    made.DerivationDescription = f"{NOTICE}. " + "; ".join(f"{name}: {facts[name]}" for name in short)
-    text = json.dumps(facts, default=str)
+def _written(made: Dataset, image: Image, facts: Facts) -> bytes:
+    parameters = facts["parameters"]
+    short = {name: facts[name] for name in ("method", "target_class", "layer", "model_version")}
+    short |= {name: parameters[name] for name in ("seed", "maximum", "share") if name in parameters}
+    unknown = {"spacing": image.spacing_mm, "directions in the patient": image.orientation}
+    open_ends = "".join(f". The picture's {what} is not known" for what, value in unknown.items() if value is None)
+    made.DerivationDescription = f"{NOTICE}. " + "; ".join(f"{k}: {v}" for k, v in short.items()) + open_ends
+    text = json.dumps(facts, default=dict)
     if len(text) > 10_000:  # an LT element holds 10,240 characters; LIME's coefficients can be more
-        facts["parameters"] = {k: v for k, v in facts["parameters"].items() if not isinstance(v, list)}
-        text = json.dumps(facts, default=str)
+        numbers = {name: value for name, value in parameters.items() if not isinstance(value, list)}
+        text = json.dumps({**facts, "parameters": numbers}, default=dict)
     made.ImageComments = text
+    made.Laterality = image.laterality
     made.PatientIdentityRemoved = "YES"
     made.DeidentificationMethod = "Made from pixels without identifiers"
     out = io.BytesIO()

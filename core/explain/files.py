@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from core.explain.provenance import provenance
 from core.records import Heatmap, Refused
 
 FORMAT = 1
@@ -21,12 +22,11 @@ _DAMAGE = (
 
 
 def save_heatmap(heatmap: Heatmap, path: Path) -> None:
-    """Write one heatmap, all or nothing: `values` float32 (h, w), and everything else as JSON in `metadata`.
+    """Write one heatmap, all or nothing: `values` float32 (h, w), and its `provenance` as JSON in `metadata`.
 
     Raises `TypeError` when its parameters are not JSON-safe; an existing file is then left as it was.
     """
-    facts = {name: getattr(heatmap, name) for name in heatmap.__dataclass_fields__ if name != "values"}
-    text = json.dumps({"format": FORMAT, **facts}, default=dict, allow_nan=False)
+    text = json.dumps({"format": FORMAT, **provenance(heatmap)}, default=dict, allow_nan=False)
     draft = path.with_name(f".{path.name}-{secrets.token_hex(8)}.part")
     try:
         with open(draft, "xb") as file:
@@ -45,7 +45,8 @@ def load_heatmap(path: Path) -> Heatmap:
             values, facts = archive["values"], json.loads(str(archive["metadata"]))
         if facts.pop("format") != FORMAT:
             raise ValueError("format")
-        return Heatmap(values=values, **facts)
+        known = Heatmap.__dataclass_fields__.keys() - {"values"}
+        return Heatmap(values=values, **{name: facts[name] for name in known})
     except FileNotFoundError:
         raise Refused(f"There is no heatmap file {path.name}.") from None
     except _DAMAGE as e:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import io
+import json
 import textwrap
 
 import numpy as np
 import torch
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from core.colours import colours
+from core.explain.provenance import NOTICE, provenance
 from core.explain.registry import METHODS
 from core.preprocess import display_values
 from core.records import Heatmap, Image, Refused
 
-NOTICE = "research use, not for diagnosis"
 NARROWEST = 240  # pixels; smaller images stand on a wider ground, so that the caption stays legible
 
 
@@ -51,9 +53,14 @@ def overlay(
 def overlay_png(
     image: Image, heatmap: Heatmap, *, opacity: float = 0.5, threshold: float = 0.0, scale: float | None = None
 ) -> bytes:
-    """PNG bytes of `overlay`, with a caption strip beneath that says what it is."""
+    """PNG bytes of `overlay`, with a caption strip beneath that says what it is, and its `provenance` as the text `Heatmap`."""
     drawn = overlay(image, heatmap, opacity=opacity, threshold=threshold, scale=scale)
-    return _with_caption(PILImage.fromarray(drawn), caption(heatmap, scale))
+    said = PngInfo()
+    facts = provenance(heatmap, opacity=opacity, threshold=threshold, full_colour=scale or display_scale(heatmap))
+    said.add_text("Heatmap", json.dumps(facts, default=dict))
+    out = io.BytesIO()
+    _with_caption(PILImage.fromarray(drawn), caption(heatmap, scale)).save(out, format="PNG", pnginfo=said)
+    return out.getvalue()
 
 
 def caption(heatmap: Heatmap, scale: float | None = None) -> str:
@@ -64,7 +71,7 @@ def caption(heatmap: Heatmap, scale: float | None = None) -> str:
     parts.append(f"max {'±' if heatmap.signed else ''}{_short(display_scale(heatmap))}")
     if scale is not None:
         parts.append(f"full colour at {_short(scale)}")
-    return " · ".join([*parts, NOTICE])
+    return " · ".join([*parts, NOTICE.lower()])
 
 
 def _short(value: float) -> str:
@@ -80,8 +87,8 @@ def _stretched(values: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     ].numpy()
 
 
-def _with_caption(picture: PILImage.Image, text: str) -> bytes:
-    """PNG bytes of the picture with the text on a black strip beneath, on as many lines as it needs."""
+def _with_caption(picture: PILImage.Image, text: str) -> PILImage.Image:
+    """The picture with the text on a black strip beneath, on as many lines as it needs."""
     width = max(picture.width, NARROWEST)
     points = min(40, max(12, width // 50))
     font = ImageFont.load_default(size=points)
@@ -93,6 +100,4 @@ def _with_caption(picture: PILImage.Image, text: str) -> bytes:
     pen = ImageDraw.Draw(canvas)
     for row, words in enumerate(lines):
         pen.text((points // 2, picture.height + row * line + points // 4), words, font=font, fill=(235, 235, 235))
-    out = io.BytesIO()
-    canvas.save(out, format="PNG")
-    return out.getvalue()
+    return canvas

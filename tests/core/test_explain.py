@@ -491,6 +491,8 @@ def test_a_heatmap_file_gives_back_what_was_saved(tmp_path: Path) -> None:
             assert getattr(loaded, name) == getattr(saved, name)
         assert json.dumps(loaded.parameters) == json.dumps(saved.parameters)
         assert loaded.versions == saved.versions
+        with np.load(path) as file:
+            assert json.loads(str(file["metadata"]))["notice"] == "Research use, not for diagnosis"
     assert [file.name for file in tmp_path.iterdir()] == ["map.npz"]
 
 
