@@ -15,7 +15,7 @@ from core.__main__ import main
 from core.architectures import ARCHITECTURES
 from core.datasets import load_dataset
 from core.datasets.phantom import write_phantoms
-from core.explain import Cancelled
+from core.explain import METHODS, Cancelled
 from core.explain.honesty import benchmark, masks
 from core.explain.honesty.beside import badges, check_map, numbers
 from core.explain.honesty.faithfulness import Area, Faithfulness, Scorer, moved, stability
@@ -106,20 +106,62 @@ def test_a_map_of_the_model_passes_the_randomisation_and_a_picture_of_the_input_
     assert "not yet checked" in randomised({})
 
 
-def test_a_signed_map_that_is_strong_where_the_picture_is_bright_is_called_so():
-    """Brightness times a sign drawn from the weights: the values have nothing in common, their sizes everything."""
+def signed_fake(change: str) -> type[Maker]:
+    """A signed method that sees brightness through every model: with `signs` drawn from the weights, or `places` of them."""
 
-    class Product(Maker):
+    class Fake(Maker):
         def values(self, image, target, other=None):
-            seed = 0 if other is None else int(abs(float(other.state["fc.weight"][0, 1])) * 1e6)
-            signs = np.random.default_rng(seed).choice([-1, 1], (64, 64))
-            return (brightness_map(image) * signs).astype(np.float32)
+            weights = 0 if other is None else int(abs(float(other.state["fc.weight"][0, 1])) * 1e6)
+            rng, bright = np.random.default_rng(weights), brightness_map(image).astype(np.float32)
+            half = np.where(np.arange(64) < 32, -1, 1)  # its own sign is the column's
+            if change == "signs":
+                return bright * (half if other is None else rng.choice([-1, 1], (64, 64)))
+            return half * rng.permuted(bright.ravel()).reshape(64, 64)
 
+    return Fake
+
+
+SIGNED = [name for name, method in METHODS.items() if method.signed]
+
+
+@pytest.mark.parametrize("method", SIGNED)
+@pytest.mark.parametrize(
+    ("change", "signs_alike", "places_alike"), [("signs", False, True), ("places", True, False), ("none", True, True)]
+)
+def test_a_signed_method_must_pass_with_its_signs_and_with_its_sizes(method, change, signs_alike, places_alike):
+    """Brightness times signs of the weights keeps its places, the column's sign on shuffled brightness keeps its signs.
+
+    Either alone fails every signed method, and the reason says which it was.
+    """
     images = [(spot_case(8, 8, seed=i).image, "malignant") for i in range(6)]
-    found = benchmark.plain(randomisation(Product(bright_spot_checkpoint(), "integrated-gradients"), images, 2))
+    maker = Fixed if change == "none" else signed_fake(change)
+    found = benchmark.plain(randomisation(maker(bright_spot_checkpoint(), method), images, 2))
+    assert (found["correlation"]["value"] >= 0.5) == signs_alike
+    assert (found["magnitudes"]["value"] >= 0.5) == places_alike
+    assert found["passes"] is False
+    assert ("look the same" if signs_alike else "at the same places") in not_offered({"randomisation": found})
+    assert sentence({"randomisation": found}).startswith("Not offered to reviewers")
+
+
+def test_methods_without_signs_have_one_correlation():
+    """There `magnitudes` would say the same once more; a signed method that passes tells both."""
+    images = [(spot_case(8 * (i % 7), 16, seed=i).image, "malignant") for i in range(6)]
+    assert "magnitudes" not in randomisation(
+        Maker(bright_spot_checkpoint(), "smoothgrad", parameters={"samples": 2}), images, 1
+    )
+    found = benchmark.plain(randomisation(Maker(bright_spot_checkpoint(), "guided-gradcam"), images, 2))
     assert found["passes"] is True
-    assert found["magnitudes"]["value"] == pytest.approx(1)
-    assert "much the same without training" in sentence({"randomisation": found})
+    assert ", of sizes 0." in randomised({"randomisation": found})
+
+
+@pytest.mark.parametrize(
+    ("high", "words"), [(0.49, "randomisation ("), (0.8, "not beyond doubt"), (None, "not beyond doubt")]
+)
+def test_a_pass_whose_interval_reaches_the_bar_is_said_to_be_doubtful(high, words):
+    """0.40 passes; with an interval to 0.80, or with none, that is not sure."""
+    facts = {"correlation": {"value": 0.4, "low": 0.1, "high": high, "n": 12}}
+    assert not_offered({"randomisation": facts}) == ""
+    assert words in randomised({"randomisation": facts})
 
 
 def test_maps_without_anything_are_undecided_and_not_offered():

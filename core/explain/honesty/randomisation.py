@@ -1,8 +1,15 @@
-"""Weight randomisation: maps that look the same without the training explain the picture, not the model (Adebayo et al., 2018)."""
+"""Weight randomisation: maps that look the same without the training explain the picture, not the model (Adebayo et al., 2018).
+
+They report the rank correlation of signed values and that of absolute ones, and the two can disagree: a method that multiplies
+with the picture (Integrated Gradients) keeps its places under any weights while its signs are drawn anew. Here a signed map's
+colour says for or against and its strength says where, and a reader looks at both, so a signed method must pass with both. One
+without signs has one correlation.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -49,9 +56,9 @@ def median_estimate(values: Sequence[float], reason: str) -> Estimate:
 def randomisation(maker: Maker, images: Sequence[tuple[Image, str]], seeds: int) -> dict[str, Any]:
     """How alike the model's maps of (image, class) and those of re-initialised models are: |rank correlation|.
 
-    Its size counts, not its sign: a map turned inside out is the same picture. Median over `seeds` models of each image,
-    then over images. `passes` is True below `ALIKE`, None where every map is the same everywhere. Of signed maps `magnitudes`
-    says the same of |values|: where a method that multiplies with the picture is strong can be the picture's doing alone.
+    Median over `seeds` models of each image, then over images. Its size counts, not its sign: re-initialised models that draw
+    the picture, some of them inside out, would otherwise average to nothing. Of signed maps `magnitudes` says the same of
+    |values|. `passes` is as `judged` has it.
     """
     own = [maker.values(image, target) for image, target in images]
     found: list[list[float]] = [[] for _ in images]
@@ -65,9 +72,20 @@ def randomisation(maker: Maker, images: Sequence[tuple[Image, str]], seeds: int)
                 found[i].append(abs(alike))
                 sizes[i].append(abs(rank_correlation(np.abs(own[i]), np.abs(theirs)) or 0.0))
     alike, large = (_over_images(each) for each in (found, sizes))
-    passes = None if alike.value is None else alike.value < ALIKE
-    facts = {"correlation": alike, "seeds": seeds, "passes": passes}
-    return {**facts, "magnitudes": large} if get_method(maker.method).signed else facts
+    facts = {"correlation": alike, "seeds": seeds}
+    facts |= {"magnitudes": large} if get_method(maker.method).signed else {}
+    return {**facts, "passes": judged({name: asdict(facts[name]) for name in correlations(facts)})}
+
+
+def correlations(facts: Mapping[str, Any]) -> list[str]:
+    """Which figures of `randomisation` a method is judged by: `correlation`, and for signed maps `magnitudes`."""
+    return [name for name in ("correlation", "magnitudes") if facts.get(name)]
+
+
+def judged(facts: Mapping[str, Any]) -> bool | None:
+    """Whether every correlation (as a mapping) lies below `ALIKE`; None where every map is the same everywhere."""
+    values = [facts[name]["value"] for name in correlations(facts)]
+    return None if None in values else max(values) < ALIKE
 
 
 def _over_images(found: Sequence[Sequence[float]]) -> Estimate:

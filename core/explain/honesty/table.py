@@ -70,7 +70,8 @@ def _randomisation(parts: Mapping[str, Mapping[str, Any]]) -> str:
     if "refused" in facts:
         return "cannot be made"
     word = "fails" if not_offered(parts) else "passes"
-    return f"{word}: {figure(facts['correlation'])}"
+    sizes = f"; sizes {figure(facts['magnitudes'])}" if facts.get("magnitudes") else ""
+    return f"{word}: {figure(facts['correlation'])}{sizes}"
 
 
 def _verdict(facts: Mapping[str, Any], control: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.explain.honesty.masks import CONTROLS, better
-from core.explain.honesty.randomisation import ALIKE
+from core.explain.honesty.randomisation import ALIKE, correlations, judged
 from core.explain.honesty.reference import full_colour
 
 Facts = Mapping[str, Any]
@@ -17,22 +17,31 @@ def not_offered(parts: Mapping[str, Facts]) -> str:
     facts = parts.get("randomisation", {})
     if "refused" in facts:
         return str(facts["refused"])
-    if facts.get("passes") is False:
-        found = facts["correlation"]
-        return f"maps of re-initialised weights look the same: rank correlation {figure(found)}"
-    if facts and facts.get("passes") is None:
+    passes = judged(facts) if correlations(facts) else True
+    if passes is None:
         return "its maps are the same everywhere"
-    return ""
+    if passes:
+        return ""
+    if facts["correlation"]["value"] < ALIKE:
+        return (
+            "with re-initialised weights its values are large, for or against, at the same places: rank correlation of their "
+            f"sizes {figure(facts['magnitudes'])}"
+        )
+    return f"maps of re-initialised weights look the same: rank correlation {figure(facts['correlation'])}"
 
 
 def randomised(parts: Mapping[str, Facts]) -> str:
-    """One clause on weight randomisation, for a caption: passed, failed, or not yet checked."""
+    """One clause on weight randomisation: passed, failed, or not yet checked, with its figures."""
     facts = parts.get("randomisation")
     if not facts:
         return "weight randomisation not yet checked"
     if why := not_offered(parts):
         return f"weight randomisation failed: {why}"
-    return f"passed weight randomisation (rank correlation {figure(facts['correlation'])})"
+    highs = [facts[name]["high"] for name in correlations(facts)]
+    sure = None not in highs and max(highs) < ALIKE
+    passed = "passed weight randomisation" + ("" if sure else ", not beyond doubt")
+    sizes = f", of sizes {figure(facts['magnitudes'])}" if facts.get("magnitudes") else ""
+    return f"{passed} (rank correlation {figure(facts['correlation'])}{sizes})"
 
 
 def figure(estimate: Facts, percent: bool = False) -> str:
@@ -84,20 +93,11 @@ def sentence(parts: Mapping[str, Facts]) -> str:
         return f"Not offered to reviewers: {why.rstrip('.')}."
     said = [
         f"{_upper(randomised(parts))}.",
-        _strength(parts),
         pointing(parts.get("masks")),
         curve(parts.get("faithfulness")),
     ]
     said.append(pointing(parts.get("reviewers"), "reviewers' regions"))
     return " ".join(s for s in said if s)
-
-
-def _strength(parts: Mapping[str, Facts]) -> str:
-    """Of signed maps: whether where they are strong is the picture's doing."""
-    found = parts.get("randomisation", {}).get("magnitudes") or {}
-    if (found.get("value") or 0.0) < ALIKE:
-        return ""
-    return f"But where its values are large, for or against, is much the same without training: rank correlation {figure(found)}."
 
 
 def _upper(text: str) -> str:
