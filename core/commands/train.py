@@ -31,7 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, help="instead of the recipe's number")
     parser.add_argument("--size", type=int, help="input edge in pixels, instead of the recipe's or architecture's")
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation (default: %(default)s)")
-    parser.add_argument("--weights", type=Path, help="local file with ImageNet weights to start from")
+    parser.add_argument(
+        "--weights",
+        help="ImageNet weights to start from: a local file, or 'imagenet' for those of an installed package",
+    )
     parser.add_argument(
         "--without-leaks",
         action="store_true",
@@ -65,6 +68,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _job(options: argparse.Namespace) -> TrainingJob:
+    from core.pretrained import weights_file
     from core.recipes import load_recipe
     from core.training import TrainingJob
     from core.training_state import STATE
@@ -76,15 +80,16 @@ def _job(options: argparse.Namespace) -> TrainingJob:
         raise Refused(
             f"{options.out} holds an unfinished training; go on with --resume {options.out}, or remove the folder."
         )
+    recipe = load_recipe(options.recipe)
     return TrainingJob(
         data=options.data,
         task=options.task,
         architecture=options.architecture,
-        recipe=load_recipe(options.recipe),
+        recipe=recipe,
         out=options.out,
         epochs=options.epochs,
         seed=options.seed,
         size=options.size,
-        weights=options.weights,
+        weights=weights_file(options.weights, options.architecture or recipe.architecture) if options.weights else None,
         drop_leaks=options.without_leaks,
     )

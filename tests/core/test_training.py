@@ -16,7 +16,6 @@ from core.checkpoint import load_checkpoint
 from core.datasets import load_dataset
 from core.optimisation import class_weights
 from core.preprocess import Preprocessing
-from core.pretrained import load_pretrained
 from core.recipes import Augmentation, Recipe, load_recipe, recipe_names
 from core.records import Refused
 from core.tasks import get_task
@@ -305,54 +304,6 @@ def test_brightness_scales_display_values_and_contrast_keeps_their_mean():
     contrasted = (_augment(shown * 2 - 1, Augmentation(contrast=0.2)) + 1) / 2
     torch.testing.assert_close(contrasted.mean(dim=(1, 2, 3)), torch.full((40,), 0.5))
     assert float(contrasted.std(dim=(1, 2, 3)).std()) > 0
-
-
-# -- Local ImageNet weights --------------------------------------------------------------------------------------------
-
-
-def test_local_weights_fill_all_but_the_last_layer(tmp_path):
-    """A 1000-class ResNet18 file fills the body; the final layer keeps its own two outputs and its random start."""
-    import torchvision
-
-    source = torchvision.models.resnet18(weights=None)
-    torch.save(source.state_dict(), tmp_path / "w.pth")
-    net = get_architecture("resnet18").build(2)
-    head = net.fc.weight.detach().clone()
-    load_pretrained(net, tmp_path / "w.pth", ("fc",))
-    assert net.conv1.weight.equal(source.conv1.weight)
-    assert net.layer4[1].conv2.weight.equal(source.layer4[1].conv2.weight)
-    assert net.fc.weight.equal(head)
-
-
-def test_weights_of_another_network_are_refused(tmp_path):
-    """Files that are missing, text, no state dict, of another network or not finite are refused in one sentence."""
-    net = get_architecture("small-cnn").build(2)
-    good = net.state_dict()
-    other_shape = good | {"features.0.weight": torch.zeros(16, 3, 3, 3)}
-    with_nan = good | {"features.0.weight": torch.full((16, 1, 3, 3), torch.nan)}
-    files = {
-        "list.pt": [1, 2], "numbers.pt": {"a": 1}, "shape.pt": other_shape, "nan.pt": with_nan,
-        "layers.pt": {k: v for k, v in good.items() if k != "features.0.weight"},
-    }  # fmt: skip
-    for name, content in files.items():
-        torch.save(content, tmp_path / name)
-    (tmp_path / "text.pt").write_text("these are not weights")
-    for name in (*files, "text.pt", "missing.pt"):
-        with pytest.raises(Refused, match=name) as refusal:
-            load_pretrained(net, tmp_path / name, ("fc",))
-        assert "\n" not in str(refusal.value)
-
-
-def test_a_training_starts_from_the_weights_given(few_npz, tmp_path):
-    """With a learning rate of next to nothing, the trained body is the file's body."""
-    torch.manual_seed(9)
-    source = get_architecture("small-cnn").build(2)
-    torch.save(source.state_dict(), tmp_path / "w.pt")
-    recipe = replace(QUICK, optimizer="sgd", lr=1e-12, epochs=1)
-    checkpoint = load_checkpoint(train(_job(few_npz, tmp_path / "r", recipe, weights=tmp_path / "w.pt")))
-    torch.testing.assert_close(checkpoint.state["features.0.weight"], source.state_dict()["features.0.weight"])
-    assert not checkpoint.state["fc.weight"].equal(source.fc.weight)
-    assert checkpoint.provenance["weights"] == "w.pt"
 
 
 def test_class_weights_are_those_of_scikit_learn(few_npz):
