@@ -23,12 +23,14 @@ from core.datasets import Dataset, load_dataset
 from core.evaluation import evaluate, read_run
 from core.external import External, read_external
 from core.files import write_json
+from core.pretrained import IMAGENET, weights_file
 from core.progress import Bar
 from core.records import EvaluationRun
 from core.training import TrainingJob, TrainingProgress, resume, train
 from core.tuning import Tuning, build_ensemble
 
 US, MRI, MG, BLOOD = "breast-ultrasound", "breast-mri", "mammography", "blood-cells"
+LITE = "tf_efficientnet_lite0"
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Plan:
     epochs: int = 0
     drop_leaks: bool = False
     published: str = ""
+    weights: str = ""
 
     @property
     def key(self) -> str:
@@ -70,15 +73,11 @@ class Trained:
 def plans() -> list[Plan]:
     """All rows, those that matter most first."""
     ours = [
-        Plan(f"{label}, {size} px", f"us-{size}", US, data, recipe, architecture, size, seeds, epochs)
-        for size, data, epochs in ((28, "breastmnist", 0), (64, "busi-128", 0), (128, "busi-128", 40))
-        for label, recipe, architecture, seeds in RECIPES[size]
-    ]
-    leak = [
-        Plan(f"{label}, {size} px", f"leak-{size}", US, data, recipe, architecture, size, seeds, drop_leaks=True)
-        for size, data in ((28, "breastmnist"), (64, "busi-128"))
-        for label, recipe, architecture, seeds in RECIPES[size][:1]
-    ]
+        Plan(name, f"us-{edge}", US, "breastmnist" if edge == 28 else "busi-128", recipe, architecture, size, seeds,
+             40 if size == 128 and not weights else 0, weights=weights)
+        for edge, rows in RECIPES.items() for name, recipe, architecture, seeds, size, weights in rows
+    ]  # fmt: skip
+    leak = [replace(p, group=p.group.replace("us", "leak"), drop_leaks=True) for p in ours if p.name in TWICE]
     r4 = [
         Plan("novel CNN C, plain", "r4", US, "breastmnist", "r4-cnn-c", published="83 %"),
         Plan("novel CNN C, augmented", "r4", US, "breastmnist", "r4-cnn-c-augmented", published="77 %"),
@@ -99,23 +98,28 @@ def plans() -> list[Plan]:
     ]
     smoke = [replace(p, seeds=(0,), epochs=3 if p.name.startswith("R3") else 1) for p in smoke]
     cells = [Plan("R4 novel CNN B on 61 real cells", "cells", BLOOD, "real-blood.npz", "r4-cnn-b", epochs=40)]
-    largest = [plan for plan in ours if plan.size == 128]  # the slowest
-    return [*(plan for plan in ours if plan not in largest), *leak, *r4, *cells, *smoke, *largest]
+    return [*ours, *leak, *r4, *cells, *smoke]
 
 
-# (name, recipe, architecture, seeds) for each input edge; the first one is trained without the leaked picture as well.
-RECIPES: dict[int, tuple[tuple[str, str, str, tuple[int, ...]], ...]] = {
+# For each edge of the pictures: name, recipe, architecture, seeds, edge of the network's input, weights to start from.
+RECIPES: dict[int, tuple[tuple[str, str, str, tuple[int, ...], int, str], ...]] = {
     28: (
-        ("small-cnn, default recipe", "default", "small-cnn", (0, 1, 2, 3, 4)),
-        ("small-cnn, breast-ultrasound", "breast-ultrasound", "small-cnn", (0, 1, 2)),
+        ("small-cnn, default recipe, 28 px", "default", "small-cnn", (0, 1, 2, 3, 4), 28, ""),
+        ("small-cnn, breast-ultrasound, 28 px", "breast-ultrasound", "small-cnn", (0, 1, 2), 28, ""),
+        ("EfficientNet-Lite0 from ImageNet, 28 px enlarged", "breast-ultrasound-imagenet", LITE, (0, 1, 2), 128, IMAGENET),
     ),
     64: (
-        ("small-cnn, breast-ultrasound", "breast-ultrasound", "small-cnn", (0, 1, 2)),
-        ("ResNet18, breast-ultrasound-resnet18", "breast-ultrasound-resnet18", "resnet18", (0, 1, 2)),
-        ("ResNet10-T, breast-ultrasound-resnet10t", "breast-ultrasound-resnet10t", "resnet10t", (0, 1, 2)),
+        ("small-cnn, breast-ultrasound, 64 px", "breast-ultrasound", "small-cnn", (0, 1, 2), 64, ""),
+        ("ResNet18, breast-ultrasound-resnet18, 64 px", "breast-ultrasound-resnet18", "resnet18", (0, 1, 2), 64, ""),
+        ("ResNet10-T, breast-ultrasound-resnet10t, 64 px", "breast-ultrasound-resnet10t", "resnet10t", (0, 1, 2), 64, ""),
     ),
-    128: (("small-cnn, breast-ultrasound cut to 40 epochs", "breast-ultrasound", "small-cnn", (0, 1, 2)),),
-}
+    128: (
+        ("small-cnn, breast-ultrasound cut to 40 epochs, 128 px", "breast-ultrasound", "small-cnn", (0, 1, 2), 128, ""),
+        ("EfficientNet-Lite0 from ImageNet, 128 px", "breast-ultrasound-imagenet", LITE, (0, 1, 2), 128, IMAGENET),
+    ),
+}  # fmt: skip
+# Trained without the leaked picture as well.
+TWICE = ("small-cnn, default recipe, 28 px", "EfficientNet-Lite0 from ImageNet, 128 px")
 
 
 class Runner:
@@ -171,6 +175,7 @@ class Runner:
             job = TrainingJob(
                 self.dataset(plan), plan.task, plan.architecture, plan.recipe, out, epochs=plan.epochs or None, seed=seed,
                 size=plan.size or None, drop_leaks=plan.drop_leaks,
+                weights=weights_file(plan.weights, plan.architecture) if plan.weights else None,
             )  # fmt: skip
             train(job, report)
         seconds = time.process_time() - start
@@ -270,7 +275,7 @@ def _with_and_without(
         same = [run for run in twin if run.seed in seeds]
         if len(same) == len(runs):
             pair = [
-                runner.joined(f"leak_{plan.size}_{word}", plan, list(r), ())
+                runner.joined(f"leak_{plan.group.removeprefix('leak-')}_{word}", plan, list(r), ())
                 for word, r in (("with", same), ("without", runs))
             ]
             found[plan.name] = (same, runs, pair[0], pair[1])

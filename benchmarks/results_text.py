@@ -28,7 +28,7 @@ PUBLISHED = (  # input edge, model and source, AUC, accuracy
 )
 AIM_28, AIM = (0.901, 0.863), (0.95, 0.90)
 HEAD = [
-    "| model | input | seeds | test AUC | test accuracy | sensitivity | specificity | validation AUC | training |",
+    "| model | pictures | seeds | test AUC | test accuracy | sensitivity | specificity | validation AUC | training |",
     "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
 ]
 
@@ -40,15 +40,16 @@ def ultrasound(rows: Rows, whole: Mapping[int, Mapping[str, Trained]]) -> Sectio
         "",
         "BreastMNIST's 780 pictures in its own splits (train 546, val 78, test 156 with 42 malignant): at 28 px the official "
         "file, at 64 and 128 px the same BUSI pictures (`busi_128_in_breastmnist_order.npz`), made smaller by our own "
-        "preprocessing. From random weights. Of several seeds: mean (lowest–highest); of an ensemble: the value and its 95 % "
-        "interval. Accuracy is that of the most probable class, as in published figures; sensitivity and specificity are at the "
+        "preprocessing. From random weights, but for those named *from ImageNet*. "
+        "Of several seeds: mean (lowest–highest); of an ensemble: the value and its 95 % interval. "
+        "Accuracy is that of the most probable class, as in published figures; sensitivity and specificity are at the "
         "operating point that validation chose (Youden). "
         "Training is processor time of one seed, one core without a GPU.",
         "",
         *HEAD,
     ]
     for size in sorted(whole):
-        lines += [_seeds_row(plan, runs) for plan, runs in rows if plan.group == f"us-{size}"]
+        lines += [_seeds_row(plan, runs, size) for plan, runs in rows if plan.group == f"us-{size}"]
         lines += [_single_row(name, f"{size} px", run) for name, run in whole[size].items()]
         lines += [f"| *{name}* | {px} px | – | {_or_dash(auc)} | {_or_dash(acc)} | – | – | – | – |"
                   for px, name, auc, acc in PUBLISHED if px == size]  # fmt: skip
@@ -188,8 +189,8 @@ def external(runs: Sequence[EvaluationRun]) -> Section:
     return "## Predictions from elsewhere", lines
 
 
-def _seeds_row(plan: Plan, runs: Sequence[Trained]) -> str:
-    edge = plan.name.rsplit(", ", 1)[-1]
+def _seeds_row(plan: Plan, runs: Sequence[Trained], size: int) -> str:
+    edge = f"{size} px"
     if not runs:
         return f"| {plan.name} | {edge} | not run | – | – | – | – | – | – |"
     figures = " | ".join(_spread(runs, m) for m in ("auc", "accuracy", "sensitivity", "specificity"))
