@@ -22,7 +22,7 @@ from core.commands import (
     train,
     tuning,
 )  # fmt: skip
-from core.records import Refused, StudyRejected
+from core.terminal import exit_status
 
 # Name, what adds its arguments, what runs it, and what it does.
 _COMMANDS: tuple[tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int], str], ...] = (
@@ -66,17 +66,7 @@ _COMMANDS: tuple[tuple[str, Callable[[argparse.ArgumentParser], None], Callable[
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 when all went well, 1 when something was refused (one sentence on standard error)."""
     options = _parser().parse_args(arguments)
-    try:
-        return options.run(options)
-    except (Refused, StudyRejected) as problem:
-        print(f"Refused: {problem}", file=sys.stderr)
-        return 1
-    except OSError as problem:
-        print(f"Refused: {problem.strerror or problem}: {problem.filename or 'output'}.", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
-        return 130
+    return exit_status(lambda: options.run(options))
 
 
 def _parser() -> argparse.ArgumentParser:

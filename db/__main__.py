@@ -12,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.records import Refused, StudyRejected
+from core.records import Refused
 from core.tasks import TASKS
+from core.terminal import exit_status
 from db import engine as store
 from db.engine import StoreError
 
@@ -26,18 +27,12 @@ _LISTED = 20  # refused files that are listed again at the end of an import
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 when all went well, 1 when something was refused (one sentence on standard error)."""
     options = _parser().parse_args(arguments)
-    try:
+
+    def command() -> int:
         store.init()
         return options.run(options)
-    except (Refused, StudyRejected, StoreError) as problem:
-        print(f"Refused: {problem}", file=sys.stderr)
-        return 1
-    except OSError as problem:
-        print(f"Refused: {problem.strerror or problem}: {problem.filename or 'output'}.", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nStopped. What was stored stays; the command can be repeated.", file=sys.stderr)
-        return 130
+
+    return exit_status(command, (StoreError,), "Stopped. What was stored stays; the command can be repeated.")
 
 
 def _parser() -> argparse.ArgumentParser:
