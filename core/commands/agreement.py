@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from core.commands.metrics import aligned, estimate_row
 from core.commands.ratings import read_ratings, shown
-from core.records import Refused
 
 if TYPE_CHECKING:
     from core.records import Estimate
@@ -28,7 +27,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--positive", default="", metavar="NAME", help="also the agreement on this category")
     text = "a second rating of a case by the same reader is a repeat: also each reader's agreement with themselves"
     parser.add_argument("--repeats", action="store_true", help=text)
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
@@ -41,9 +39,7 @@ def run(options: argparse.Namespace) -> int:
     repeats = intra_reader(table) if options.repeats else None
     first = first_and_repeat(table)[0] if options.repeats else table
     ratings = ratings_table(first, options.categories)
-    if options.seed < 0:
-        raise Refused("A seed is a whole number from 0 up.")
-    found = agreement_summary(ratings, options.level, options.positive, options.seed)
+    found = agreement_summary(ratings, options.level, options.positive)
     weights = "kappa" if options.level == "nominal" else "quadratic"
     pairs = [pairwise(ratings, "raw"), pairwise(ratings, weights)]
     limits = _limits(ratings) if options.level == "interval" else {}

@@ -91,17 +91,17 @@ def conger_kappa(codes: np.ndarray, n_categories: int, weights: np.ndarray | Non
     if observed is None:
         return undefined(0, method, NO_PAIRS)
     n, r = codes.shape
-    said = (codes[:, :, None] == np.arange(n_categories)).astype(np.float64)  # (N, R, C)
     rated = codes >= 0
     sizes = rated.sum(axis=0)  # (R,)
-    habits = said.sum(axis=0) / sizes[:, None]  # (R, C)
+    habits = np.array([counts_of(own[:, None], n_categories).sum(axis=0) for own in codes.T]) / sizes[:, None]  # (R, C)
     total = habits.sum(axis=0)
     both = (weights + weights.T) / 2
     pairs = r * (r - 1)
     expected = float(total @ both @ total - np.einsum("gc,cd,gd->", habits, both, habits)) / pairs
     others = (total[None, :] - habits) @ both  # (R, C): what the other readers' habits make of each category
-    moved = (said - habits[None] * rated[:, :, None]) * (n / sizes)[None, :, None]
-    return _estimate(observed, expected, 2 * np.einsum("ngc,gc->n", moved, others) / pairs, method)
+    usual = np.sum(habits * others, axis=1)
+    moved = np.where(rated, (others[np.arange(r), codes] - usual) * (n / sizes), 0.0).sum(axis=1)
+    return _estimate(observed, expected, 2 * moved / pairs, method)
 
 
 def specific_agreement(counts: np.ndarray, category: int) -> Estimate:

@@ -56,9 +56,7 @@ class RepeatAgreement:
     kappa: Estimate
 
 
-def agreement_summary(
-    ratings: Ratings, level: Level = "nominal", positive: str = "", seed: int = 0
-) -> dict[str, Estimate]:
+def agreement_summary(ratings: Ratings, level: Level = "nominal", positive: str = "") -> dict[str, Estimate]:
     """Every coefficient that the level of measurement allows, by name.
 
     nominal: unweighted ones; ordinal adds linear and quadratic weights by the categories' order; interval weighs by their
@@ -75,7 +73,7 @@ def agreement_summary(
         "Conger's kappa": conger_kappa(codes, size),
         "Gwet's AC1": gwet_ac(counts),
         "Brennan–Prediger": brennan_prediger(counts),
-        "Krippendorff's alpha": krippendorff_alpha(counts, "nominal", seed=seed),
+        "Krippendorff's alpha": krippendorff_alpha(counts, "nominal"),
     }
     if level != "nominal":
         for name in ("linear", "quadratic"):
@@ -83,7 +81,7 @@ def agreement_summary(
             found[f"Fleiss' kappa, {name}"] = fleiss_kappa(counts, table)
             found[f"Conger's kappa, {name}"] = conger_kappa(codes, size, table)
             found[f"Gwet's AC2, {name}"] = gwet_ac(counts, table)
-        found[f"Krippendorff's alpha, {level}"] = krippendorff_alpha(counts, level, values=values, seed=seed)
+        found[f"Krippendorff's alpha, {level}"] = krippendorff_alpha(counts, level, values=values)
     if values is not None:
         found["ICC(2,1)"] = icc_2_1(np.where(codes >= 0, values[codes], np.nan))
     if positive:
@@ -100,10 +98,11 @@ def pairwise(ratings: Ratings, statistic: PairStatistic = "kappa", positive: str
     positive and negative: agreement on the category `positive`, and on all others together.
     """
     names, estimates = ratings.readers, {}
+    columns = np.ascontiguousarray(ratings.codes.T)  # (R, N): read once for every pair
     for i, row in enumerate(names):
         for j, column in enumerate(names):
             if j > i:
-                found = _pair(ratings, ratings.codes[:, i], ratings.codes[:, j], (statistic, positive))
+                found = _pair(ratings, columns[i], columns[j], (statistic, positive))
                 estimates[row, column] = estimates[column, row] = found
     return PairwiseMatrix(statistic, names, names, estimates)
 

@@ -69,7 +69,6 @@ def test_one_reader_is_undefined_not_an_error(tmp_path, capsys):
         ("case,reader,rating\n1,a,x\n1,b,y\n", ["--level", "interval"], "numbers"),
         ("case,reader,rating\n1,a,x\n1,b,y\n", ["--positive", "z"], "No rating is 'z'"),
         ("case,reader,rating\n1,a,x\n1,b,y\n", ["--categories", "x"], "'y' is none of x"),
-        ("case,reader,rating\n1,a,x\n1,b,y\n", ["--seed", "-1"], "seed"),
     ],
 )
 def test_wrong_files_are_one_sentence_and_status_1(tmp_path, capsys, text, arguments, words):
