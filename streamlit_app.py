@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from core import reading
 from db import engine
-from pages.ui import derived, identity, pixel_route
+from pages.ui import daily_data, derived, identity, pixel_route
 
 # Imported before the first visitor comes, so that no page waits for them (torch alone takes a second or two).
 WARM = (
@@ -39,6 +39,7 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
     # Streamlit collects garbage after every script run; what is imported by now is taken out of that (13 ms, not 149).
     gc.collect()
     gc.freeze()
+    daily_data.warm()
     yield
 
 

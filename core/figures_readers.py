@@ -93,10 +93,13 @@ def power_figure(grid: PowerGrid, wanted: float = 0.8) -> go.Figure:
     return figure.update_layout(height=400)
 
 
-def groups_figure(groups: Mapping[str, Estimate], title: str, axis: str) -> go.Figure:
-    """One estimate per group with its interval, in the order given; groups without an interval are left out."""
+def groups_figure(groups: Mapping[str, Estimate], title: str, axis: str, n: int | None = None) -> go.Figure:
+    """One estimate per group with its interval, in the order given; groups without an interval are left out.
+
+    `n` is of all groups together where one reading can stand in several; by default the groups' own are added.
+    """
     known = {name: e for name, e in groups.items() if None not in (e.value, e.low, e.high)}
-    figure = titled(f"{title}, n = {sum(e.n for e in known.values()):,}")
+    figure = titled(f"{title}, n = {sum(e.n for e in known.values()) if n is None else n:,}")
     values = np.array([(e.value, e.low, e.high) for e in known.values()], dtype=float).reshape(-1, 3)
     figure.add_scatter(
         x=list(known), y=values[:, 0], mode="markers", marker={"size": 9, "color": BLUE}, showlegend=False,

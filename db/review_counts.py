@@ -16,7 +16,6 @@ from db.frames import frame
 from db.reader_turns import held_back
 from db.tables import ModelRow, PredictionRow, ReviewCountRow, ReviewRow
 
-NEWEST = 5_000  # reviews that are compared reader by reader: more would take a second to read, and old ones say little of today
 Dimension = Literal["model_version", "model_name", "task", "reviewer", "phase", "predicted", "label", "band", "month"]
 
 
@@ -42,29 +41,6 @@ def review_counts(
         query = query.where(ReviewCountRow.task == task)
     table = frame(session, query.group_by(*columns).order_by(*columns))
     return _without_hidden(session, table, by, (shown_to, task)) if shown_to else table
-
-
-def newest_ratings(
-    session: Session, task: str, *, reviewer: str = "", shown_to: str = "", limit: int = NEWEST
-) -> pd.DataFrame:
-    """The newest current daily-work reviews of a task with a prediction, at most `limit`, newest first.
-
-    Columns: study_id, reviewer, label, confidence, likelihood, birads, model_version, predicted, created_at. `shown_to` as in
-    `ReviewQuery`.
-    """
-    later, review = aliased(ReviewRow), ReviewRow
-    columns = (
-        review.study_id, review.reviewer, review.label, review.confidence, review.likelihood, review.birads,
-        PredictionRow.model_version, PredictionRow.predicted, review.created_at,
-    )  # fmt: skip
-    query = select(*columns).join(PredictionRow, PredictionRow.id == review.prediction_id)
-    query = query.where(review.reader_study.is_(None), PredictionRow.task == task)
-    query = query.where(~select(later.id).where(later.supersedes == review.id).exists())
-    if reviewer:
-        query = query.where(review.reviewer == reviewer)
-    if shown_to:
-        query = query.where(review.study_id.not_in(held_back(shown_to)))
-    return frame(session, query.order_by(review.id.desc()).limit(limit))
 
 
 def _without_hidden(session: Session, table: pd.DataFrame, by: Sequence[str], whose: tuple[str, str]) -> pd.DataFrame:

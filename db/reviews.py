@@ -31,7 +31,8 @@ _LATER_FIELDS = {"birads": "", "likelihood": None, "reader_study": None, "repeat
 
 @dataclass(frozen=True)
 class ReviewQuery:
-    """Which reviews. Empty strings mean any; `since` is an ISO 8601 moment or date; `limit` None means all.
+    """Which reviews. Empty strings and no `ids` mean any; `since` is an ISO 8601 moment or date; `limit` None means all; `before`
+    is the id of a later review: lists go on from there.
 
     `shown_to` leaves out studies that this person reads in a running reader study: a list would tell what is hidden there.
     """
@@ -45,6 +46,8 @@ class ReviewQuery:
     limit: int | None = None
     offset: int = 0
     shown_to: str = ""
+    ids: tuple[int, ...] = ()
+    before: int | None = None
 
 
 def add_review(session: Session, review: Review) -> Review:
@@ -135,24 +138,6 @@ def count_reviews(session: Session, query: ReviewQuery) -> int:
     return session.scalar(_joined(func.count()).where(*_filters(query))) or 0
 
 
-def list_disagreements(session: Session, query: ReviewQuery) -> pd.DataFrame:
-    """As `list_reviews`, only those whose label is not the predicted class."""
-    return frame(session, _page(_joined(*_COLUMNS).where(_DISAGREES), query))
-
-
-def agreement_counts(session: Session, query: ReviewQuery) -> pd.DataFrame:
-    """Reviews with a prediction, counted: model_version, model_name, task, reviewer, predicted, label, n.
-
-    The query's limit and offset are set aside.
-    """
-    groups = (
-        PredictionRow.model_version, ModelRow.name.label("model_name"), StudyRow.task,
-        ReviewRow.reviewer, PredictionRow.predicted, ReviewRow.label,
-    )  # fmt: skip
-    counts = _joined(*groups, func.count().label("n")).where(PredictionRow.id.is_not(None), *_filters(query))
-    return frame(session, counts.group_by(*groups).order_by(*groups))
-
-
 # What every save runs, built once and without the mapper: fifty reviewers who save at once wait for each other's statements.
 _REVIEWS = ReviewRow.__table__
 _BY_TOKEN = select(_REVIEWS).where(_REVIEWS.c.client_token == bindparam("client_token"))
@@ -199,7 +184,6 @@ def _before(session: Session, review: Review) -> Mapping[str, Any]:
     return session.connection().execute(_BEFORE[review.reader_study is None], values).mappings().one()
 
 
-_DISAGREES = ReviewRow.label != PredictionRow.predicted
 _COLUMNS = (
     ReviewRow.id,
     ReviewRow.created_at,
@@ -249,6 +233,10 @@ def _filters(query: ReviewQuery) -> list[ColumnElement[bool]]:
     filters = [ReviewRow.reader_study.is_(None), *(column == value for column, value in wanted if value)]
     if query.shown_to:
         filters.append(ReviewRow.study_id.not_in(held_back(query.shown_to)))
+    if query.ids:
+        filters.append(ReviewRow.id.in_(query.ids))
+    if query.before is not None:
+        filters.append(ReviewRow.id < query.before)
     if query.since:
         filters.append(ReviewRow.created_at >= query.since)
     if query.current_only:

@@ -93,7 +93,9 @@ def conger_kappa(codes: np.ndarray, n_categories: int, weights: np.ndarray | Non
     n, r = codes.shape
     rated = codes >= 0
     sizes = rated.sum(axis=0)  # (R,)
-    habits = np.array([counts_of(own[:, None], n_categories).sum(axis=0) for own in codes.T]) / sizes[:, None]  # (R, C)
+    habits = (
+        np.array([np.bincount(own[own >= 0], minlength=n_categories) for own in codes.T]) / sizes[:, None]
+    )  # (R, C)
     total = habits.sum(axis=0)
     both = (weights + weights.T) / 2
     pairs = r * (r - 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -85,7 +85,7 @@ def agreement_summary(ratings: Ratings, level: Level = "nominal", positive: str 
     if values is not None:
         found["ICC(2,1)"] = icc_2_1(np.where(codes >= 0, values[codes], np.nan))
     if positive:
-        place = _place(ratings, positive)
+        place = _place(ratings.categories, positive)
         found[f"agreement on {positive}"] = specific_agreement(counts, place)
         if size == 2:
             found[f"agreement on {ratings.categories[1 - place]}"] = specific_agreement(counts, 1 - place)
@@ -97,12 +97,13 @@ def pairwise(ratings: Ratings, statistic: PairStatistic = "kappa", positive: str
 
     positive and negative: agreement on the category `positive`, and on all others together.
     """
-    names, estimates = ratings.readers, {}
+    names, size, estimates = ratings.readers, len(ratings.categories), {}
+    place = _place(ratings.categories, positive) if positive else -1
     columns = np.ascontiguousarray(ratings.codes.T)  # (R, N): read once for every pair
     for i, row in enumerate(names):
         for j, column in enumerate(names):
             if j > i:
-                found = _pair(ratings, columns[i], columns[j], (statistic, positive))
+                found = _of_table(_cross(columns[i], columns[j], size), statistic, place)
                 estimates[row, column] = estimates[column, row] = found
     return PairwiseMatrix(statistic, names, names, estimates)
 
@@ -113,12 +114,26 @@ def against(
     """One statistic of each model with each reader: `others` maps a model's name to its codes (N,) for the same cases and
     categories, −1 where it has none.
     """
-    estimates = {
-        (name, reader): _pair(ratings, np.asarray(codes), ratings.codes[:, j], (statistic, positive))
+    tables = {
+        (name, reader): _cross(np.asarray(codes), ratings.codes[:, j], len(ratings.categories))
         for name, codes in others.items()
         for j, reader in enumerate(ratings.readers)
     }
-    return PairwiseMatrix(statistic, tuple(others), ratings.readers, estimates)
+    return of_tables(tables, ratings.categories, statistic, positive)
+
+
+def of_tables(
+    tables: Mapping[tuple[str, str], np.ndarray],
+    categories: Sequence[str],
+    statistic: PairStatistic = "kappa",
+    positive: str = "",
+) -> PairwiseMatrix:
+    """One statistic of each pair (row, column) that has a table of counts (C, C) in the order of `categories`."""
+    rows, columns = (tuple(dict.fromkeys(pair[side] for pair in tables)) for side in (0, 1))
+    place = _place(categories, positive) if positive else -1
+    return PairwiseMatrix(
+        statistic, rows, columns, {pair: _of_table(table, statistic, place) for pair, table in tables.items()}
+    )
 
 
 def intra_reader(table: pd.DataFrame) -> tuple[dict[str, RepeatAgreement], Estimate]:
@@ -145,13 +160,11 @@ def intra_reader(table: pd.DataFrame) -> tuple[dict[str, RepeatAgreement], Estim
     return found, clustered_proportion(np.concatenate(same), np.concatenate(cases))
 
 
-def _pair(ratings: Ratings, a: np.ndarray, b: np.ndarray, what: tuple[PairStatistic, str]) -> Estimate:
-    statistic, positive = what
-    table = _cross(a, b, len(ratings.categories))
+def _of_table(table: np.ndarray, statistic: PairStatistic, positive: int) -> Estimate:
     if statistic == "raw":
         return raw_agreement_from_table(table)
     if statistic in ("positive", "negative"):
-        own = np.arange(len(table)) == _place(ratings, positive)
+        own = np.arange(len(table)) == positive
         folded = np.array([[table[np.ix_(x, y)].sum() for y in (~own, own)] for x in (~own, own)])
         return positive_agreement(folded) if statistic == "positive" else negative_agreement(folded)
     return cohen_kappa_from_table(table, None if statistic == "kappa" else statistic)
@@ -163,7 +176,7 @@ def _cross(a: np.ndarray, b: np.ndarray, size: int) -> np.ndarray:
     return np.bincount(a[both] * size + b[both], minlength=size * size).reshape(size, size)
 
 
-def _place(ratings: Ratings, positive: str) -> int:
-    if positive not in ratings.categories:
-        raise Refused(f"No rating is '{positive}'; there are {', '.join(ratings.categories[:12])}.")
-    return ratings.categories.index(positive)
+def _place(categories: Sequence[str], positive: str) -> int:
+    if positive not in categories:
+        raise Refused(f"No rating is '{positive}'; there are {', '.join(categories[:12])}.")
+    return list(categories).index(positive)

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from core import figures_readers
+from core.daily_readings import MOST_GROUPS, fact_group
+from core.records import Estimate
 from core.statistics.agreement_groups import reader_agreement_in_groups
 from core.statistics.agreement_numbers import limits_of_agreement
-from core.statistics.agreement_summary import PAIR_STATISTICS, PairwiseMatrix, against, agreement_summary, pairwise
+from core.statistics.agreement_summary import (
+    PAIR_STATISTICS,
+    PairStatistic,
+    PairwiseMatrix,
+    against,
+    agreement_summary,
+    pairwise,
+)
 from core.statistics.agreement_table import Ratings
 from core.statistics.subgroups import bands
 from core.study_readings import StudyReadings, What, model_codes, ratings_of
@@ -39,29 +49,59 @@ _PAIRS = {
 _WHAT = {"label": "Class", "birads": "BI-RADS", "likelihood": "Likelihood"}
 _LEVELS = {"label": "nominal", "birads": "ordinal", "likelihood": "interval"}
 _CERTAINTY = (0.6, 0.7, 0.8, 0.9)  # of the model, in its class
-_MOST_GROUPS = 12
 
 
-def coefficients(study: StudyReadings, phase: str, key: str) -> None:
+@dataclass(frozen=True)
+class Rated:
+    """What agreement among readers is counted of: one phase of a reader study, or daily work.
+
+    `key` holds the fingerprint of all that goes in; `given` is what readers said anything of; `with_model` gives the statistic of
+    every model with every reader. Both functions may be slow.
+    """
+
+    task: str
+    key: tuple[str, ...]
+    given: tuple[What, ...]
+    ratings: Callable[[What], Ratings]
+    with_model: Callable[[PairStatistic, str], PairwiseMatrix]
+
+
+def of_study(study: StudyReadings, phase: str) -> Rated:
+    """A phase of a reader study."""
+
+    def with_model(statistic: PairStatistic, positive: str) -> PairwiseMatrix:
+        ratings = ratings_of(study, phase)
+        return against(ratings, {"Model": model_codes(study, ratings)}, statistic, positive)
+
+    given: tuple[What, ...] = ("label", "birads", "likelihood")
+    there = tuple(what for what in given if (study.readings[what].notna() & (study.readings[what] != "")).any())
+    return Rated(study.task, (study.fingerprint, phase), there, lambda what: ratings_of(study, phase, what), with_model)
+
+
+def coefficients(rated: Rated, key: str) -> None:
     """The coefficients that are asked for, with n, interval and a sentence on each."""
-    there = [what for what in _WHAT if (study.readings[what].notna() & (study.readings[what] != "")).any()]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         what: What = st.segmented_control(
-            "Agreement on", there, default=there[0], required=True, format_func=_WHAT.get, key=f"{key}_what"
+            "Agreement on", rated.given, default=rated.given[0], required=True, format_func=_WHAT.get, key=f"{key}_what"
         )
-        positive = TASKS[study.task].positive if what == "label" else None
-        ratings = ratings_of(study, phase, what)
-        name = ("coefficients", study.fingerprint, phase, what)
-        found = computed(name, lambda job: agreement_summary(ratings, _LEVELS[what], positive or ""))
-        if found is None:
+
+        def work(_: object) -> tuple[dict[str, Estimate], int, int]:
+            ratings = rated.ratings(what)
+            positive = TASKS[rated.task].positive if what == "label" else None
+            found = agreement_summary(ratings, _LEVELS[what], positive or "")
+            return found, len(ratings.readers), len(ratings.cases)
+
+        result = computed(("coefficients", *rated.key, what), work)
+        if result is None:
             return
+        found, readers, cases = result
         chosen = st.multiselect("Coefficients", list(found), default=_usual(list(found)), key=f"{key}_which:{what}")
     rows = [{"Coefficient": name, "Value": text(found[name], 3), "What it means": _meaning(name)} for name in chosen]
     if rows:
         shown(pd.DataFrame(rows), "Agreement coefficients")
-    st.caption(f"{len(ratings.readers)} readers, {len(ratings.cases)} cases; 95 % intervals over cases.")
-    if what == "likelihood" and len(ratings.readers) > 1:
-        _limits(ratings, key)
+    st.caption(f"{readers:,} readers, {cases:,} cases; 95 % intervals over cases.")
+    if what == "likelihood" and readers > 1:
+        _limits(rated.ratings(what), key)
 
 
 def _usual(names: list[str]) -> list[str]:
@@ -90,29 +130,28 @@ def _limits(ratings: Ratings, key: str) -> None:
     )
 
 
-def matrices(study: StudyReadings, phase: str, key: str, others: Mapping[str, np.ndarray] | None = None) -> None:
-    """Every two readers, and the model against each, as heatmaps with numbers. `others` maps a model's name to its codes."""
-    task, ratings = TASKS[study.task], ratings_of(study, phase)
-    statistic = st.segmented_control(
-        "Statistic", [s for s in PAIR_STATISTICS if task.positive or s in ("raw", "kappa")], default="kappa", required=True,
+def matrices(rated: Rated, key: str) -> None:
+    """Every two readers, and the model against each, as heatmaps with numbers."""
+    positive = TASKS[rated.task].positive
+    statistic: PairStatistic = st.segmented_control(
+        "Statistic", [s for s in PAIR_STATISTICS if positive or s in ("raw", "kappa")], default="kappa", required=True,
         format_func=_PAIRS.get, key=f"{key}_pairs", label_visibility="collapsed",
     )  # fmt: skip
-    models = {"Model": model_codes(study, ratings)} if others is None else dict(others)
-    name = ("pairs", study.fingerprint, phase, statistic, "|".join(models))
     found = computed(
-        name,
+        ("pairs", *rated.key, statistic),
         lambda job: (
-            pairwise(ratings, statistic, task.positive or ""), against(ratings, models, statistic, task.positive or ""),
+            pairwise(rated.ratings("label"), statistic, positive or ""), rated.with_model(statistic, positive or ""),
         ),
     )  # fmt: skip
     if found is None:
         return
     between, with_model = found
+    several = len(between.rows) > 1
     left, right = st.columns(2, gap="large")
-    if len(ratings.readers) > 1:
+    if several:
         with left:
             _matrix(between, f"{_PAIRS[statistic]}, reader and reader", f"{key}-readers")
-    with right if len(ratings.readers) > 1 else left:
+    with right if several else left:
         _matrix(with_model, f"{_PAIRS[statistic]}, model and reader", f"{key}-model")
 
 
@@ -169,19 +208,13 @@ def case_groups(
     }
     names = sorted({name for own in facts.values() for name in own})
     more |= {
-        name.replace("_", " ").capitalize(): [_fact(facts.get(case, {}).get(name)) for case in cases] for name in names
+        name.replace("_", " ").capitalize(): [fact_group(facts.get(case, {}).get(name)) for case in cases]
+        for name in names
     }
     for title, own in more.items():
-        if 2 <= len(set(own) - {""}) <= _MOST_GROUPS:
+        if 2 <= len(set(own) - {""}) <= MOST_GROUPS:
             found[title] = own
     return found
-
-
-def _fact(value: object) -> str:
-    """A fact's group: ages by ten years, texts as they are; lists and missing ones in no group."""
-    if isinstance(value, str) and len(value) == 4 and value[:3].isdigit() and value[3] == "Y":
-        return f"{int(value[:3]) // 10 * 10}–{int(value[:3]) // 10 * 10 + 9} years"
-    return str(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else ""
 
 
 def facts_of(table: pd.DataFrame) -> dict[str, dict[str, object]]:
@@ -204,9 +237,9 @@ def show(study: StudyReadings, key: str, facts: Mapping[str, dict[str, object]])
             "Show", ["Coefficients", "Two by two", "Groups"], default="Coefficients", required=True, key=f"{key}_part"
         )
     if part == "Coefficients":
-        coefficients(study, phase, key)
+        coefficients(of_study(study, phase), key)
     elif part == "Two by two":
-        matrices(study, phase, key)
+        matrices(of_study(study, phase), key)
     else:
         groups(study, phase, key, facts)
     if part == "Coefficients":

@@ -1,59 +1,51 @@
-"""Sections of the agreement page: daily work against the model shown, from counts; two by two, from the newest readings."""
+"""Sections of the agreement page: daily work against the model shown, in groups, reader by reader, and every disagreement."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from core import figures, figures_readers
+from core.daily_readings import DailyReadings
+from core.records import Estimate
 from core.statistics.agreement import cohen_kappa_from_table, raw_agreement_from_table
 from core.statistics.agreement_groups import agreement_by_class, agreement_in_groups, table_of_counts
-from core.study_readings import StudyReadings, normalised
+from core.statistics.agreement_summary import PairStatistic, PairwiseMatrix, of_tables
 from core.tasks import TASKS
 from db import engine as store
-from db import review_counts
-from db.review_counts import NEWEST
-from db.users import User
-from pages.ui import agreement_parts
-from pages.ui.charts import chart, csv
+from db import reviews
+from db.reviews import ReviewQuery
+from pages.ui import agreement_parts, daily_data
+from pages.ui.agreement_parts import Rated
+from pages.ui.charts import chart
+from pages.ui.daily_data import Scope
+from pages.ui.downloads import table_downloads
 from pages.ui.study_tables import shown, text
+from pages.ui.tables import CLICK, clicked_row
 
-BANDS = {-1: "not given", 0: "0–19 %", 1: "20–39 %", 2: "40–59 %", 3: "60–79 %", 4: "80–100 %"}
-_COUNTED = ("model_version", "model_name", "task", "reviewer", "predicted", "label")
-
-
-@dataclass(frozen=True)
-class Scope:
-    """Whose readings: everybody's for a lead, one's own for a reviewer, less what is still read blind in a reader study."""
-
-    reviewer: str = ""
-    shown_to: str = ""
-
-    @staticmethod
-    def of(user: User) -> Scope:
-        """What that person may see."""
-        return Scope() if user.role == "lead" else Scope(user.name, user.name)
-
-
-def counts(scope: Scope, by: tuple[str, ...] = _COUNTED, task: str = "") -> pd.DataFrame:
-    """Numbers of current readings, see `db.review_counts`."""
-    with store.read() as session:
-        return review_counts.review_counts(session, by, reviewer=scope.reviewer, shown_to=scope.shown_to, task=task)  # type: ignore[arg-type]
+PAGE = 25
+CLASS = "Class"
+_BANDS = ("0–19 %", "20–39 %", "40–59 %", "60–79 %", "80–100 %")
+_TITLES = {"birads": "BI-RADS of the source", "patient_age": "Age", "patient_sex": "Sex", "source": "Kind of file"}
+_FIGURES = {"raw": "Raw agreement", "kappa": "Cohen's kappa"}
+_OF_CLASS = {
+    "specific": "Agreement on it", "row": "Reviewer says it: model too", "column": "Model says it: reviewer too",
+}  # fmt: skip
+Groupings = Mapping[str, Callable[[], pd.Categorical]]
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per model, task and reviewer: n, raw agreement and Cohen's kappa."""
+    """One row per model and reviewer of a task's counts: n, raw agreement and Cohen's kappa."""
     rows = []
     for (model, version, task, reviewer), own in table.groupby(["model_name", "model_version", "task", "reviewer"]):
         square = table_of_counts(own, TASKS[task].classes)
         rows.append(
             {
-                "Model": f"{model} · {version[:8]}",
-                "Task": TASKS[task].title,
                 "Reviewer": reviewer,
+                "Model": f"{model} · {version[:8]}",
                 "n": int(square.sum()),
                 "Raw agreement": figures.estimate_text(raw_agreement_from_table(square)),
                 "Cohen's kappa": figures.estimate_text(cohen_kappa_from_table(square)),
@@ -62,90 +54,150 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def overview(table: pd.DataFrame, task: str) -> None:
-    """Reviewers and models, the table of classes, and agreement by class."""
-    own = table[table["task"] == task]
-    rows = summary(own)
-    st.dataframe(rows, hide_index=True, alt="Agreement by model and reviewer")
-    csv(lambda: rows, "agreement-summary")
+def overview(counts: pd.DataFrame, task: str) -> None:
+    """Reviewers and models, and the table of classes."""
+    own = counts[counts["task"] == task]
     classes = TASKS[task].classes
-    square = table_of_counts(own, classes)
-    left, right = st.columns([2, 3], gap="large")
+    rows = summary(own)
+    left, right = st.columns([3, 2], gap="large")
     with left:
-        st.plotly_chart(figures.agreement_figure(square, classes), key=f"matrix-{task}")
+        st.dataframe(rows, hide_index=True, alt="Agreement by model and reviewer")
+        table_downloads({"agreement-summary": lambda: rows})
     with right:
-        st.markdown("**By class**")
-        found = agreement_by_class(square, classes)
-        shown(pd.DataFrame([
-            {"Class": name.replace("_", " "), "Agreement on it": text(e["specific"]), "Reviewer says it: model too": text(e["row"]),
-             "Model says it: reviewer too": text(e["column"])}
-            for name, e in found.items()
-        ]), "Agreement by class")  # fmt: skip
-        st.caption(
-            "Every reading counts for itself: where several people read the same case, the true intervals are wider than these."
-        )
+        cells = own.groupby(["label", "predicted"], as_index=False)["n"].sum()
+        figure = figures.agreement_figure(table_of_counts(own, classes), classes)
+        chart(figure, f"matrix-{task}", lambda: cells, file="agreement-classes")
+
+
+def groupings(found: DailyReadings, everybody: bool) -> Groupings:
+    """Title -> the group of each reading; what a reviewer's own page has no use for is left out."""
+    rows = found.reviews
+
+    def confidence() -> pd.Categorical:
+        given = rows["confidence"].to_numpy()
+        return pd.Categorical.from_codes(np.where(given < 0, 5, np.minimum(given // 20, 4)), [*_BANDS, "missing"])
+
+    def model() -> pd.Categorical:
+        return rows["model"].cat.rename_categories({v: v[:8] for v in rows["model"].cat.categories}).array
+
+    choices: dict[str, Callable[[], pd.Categorical]] = {"Month": lambda: rows["month"].array, "Confidence": confidence}
+    choices["Model"] = model
+    if everybody:
+        choices["Reviewer"] = lambda: rows["reviewer"].array
+    facts = found.groupings()
+    return choices | {_TITLES.get(name, name.replace("_", " ").capitalize()): own for name, own in facts.items()}
+
+
+def estimates(
+    found: DailyReadings, task: str, grouping: Callable[[], pd.Categorical] | None
+) -> dict[str, Mapping[str, Estimate]]:
+    """Group -> figures; without a grouping, class -> agreement on it. Intervals over patients."""
+    label, predicted = found.codes(task)
+    known = (label >= 0) & (predicted >= 0)
+    label, predicted, patients = label[known], predicted[known], found.patients()[known]
+    if grouping is None:
+        return agreement_by_class(label, predicted, TASKS[task].classes, patients)
+    return agreement_in_groups(label, predicted, grouping()[known], len(TASKS[task].classes), patients)
 
 
 def groups(scope: Scope, task: str) -> None:
-    """Agreement with the model by confidence, month, model and reviewer."""
-    titles = {"band": "Confidence", "month": "Month", "model_version": "Model", "reviewer": "Reviewer"}
-    if scope.reviewer:
-        del titles["reviewer"]
-    with st.container(horizontal=True):
-        by = st.segmented_control(
-            "Group by", list(titles), default="month", required=True, format_func=titles.get, key="agr_by"
-        )
+    """Agreement with the model by class, month, confidence, model, reviewer, and what the source states of the case."""
+    found = daily_data.readings(scope, task)
+    choices: dict[str, Callable[[], pd.Categorical] | None] = {CLASS: None, **groupings(found, not scope.reviewer)}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        by = st.selectbox("Group by", list(choices), index=1, key="agr_by", width=240, persist_state="session")
+        by = by if by in choices else CLASS  # kept from another task
+        titles = _OF_CLASS if by == CLASS else _FIGURES
         figure = st.segmented_control(
-            "Show", ["raw", "kappa"], default="raw", required=True, key="agr_figure",
-            format_func={"raw": "Raw agreement", "kappa": "Cohen's kappa"}.get,
+            "Show", list(titles), default=next(iter(titles)), required=True, key=f"agr_figure:{by == CLASS}",
+            format_func=titles.get,
         )  # fmt: skip
-    table = counts(scope, (by, "predicted", "label"), task)
-    if by == "band":
-        table = table.assign(band=[f"{band + 1} · {BANDS[band]}" for band in table["band"]])
-    if by == "model_version":
-        table = table.assign(model_version=table["model_version"].str[:8])
-    found = agreement_in_groups(table, by, TASKS[task].classes)
-    picked = {name.split(" · ")[-1]: e[figure] for name, e in found.items()}
-    label = {"raw": "Raw agreement", "kappa": "Cohen's kappa"}[figure]
-    rows = pd.DataFrame([{titles[by]: name, label: text(e)} for name, e in picked.items()])
+    own = estimates(found, task, choices[by])
+    rows = long_rows({by: own})
     left, right = st.columns([3, 2], gap="large")
     with left:
-        drawn = figures_readers.groups_figure(picked, f"{label} by {titles[by].lower()}", label)
-        chart(drawn, f"agr-groups-{by}", lambda: rows)
+        picked = {name.replace("_", " "): e[figure] for name, e in own.items()}
+        drawn = figures_readers.groups_figure(
+            picked, f"{titles[figure]} by {by.lower()}", titles[figure], len(found) if by == CLASS else None
+        )
+        chart(drawn, f"agr-groups-{by}", lambda: rows, file=f"agreement-by-{by.lower().replace(' ', '-')}")
     with right:
-        st.dataframe(rows, hide_index=True, alt="Agreement in groups")
+        shown(pd.DataFrame([
+            {by: name.replace("_", " "), **{title: text(e[key]) for key, title in titles.items()}} for name, e in own.items()
+        ]), "Agreement in groups")  # fmt: skip
+        st.caption(
+            f"{len(found):,} readings, all there are. 95 % intervals are over patients: readings of one patient by several "
+            "people count as one source of chance. Cases of which nothing is stated are in no group."
+        )
+    table_downloads(
+        {"agreement-groups": lambda: long_rows({name: estimates(found, task, one) for name, one in choices.items()})},
+        "All groups",
+    )
 
 
-def newest(scope: Scope, task: str) -> tuple[StudyReadings, dict[str, np.ndarray]] | None:
-    """The newest readings as one study, and each model's classes of its cases; None without readings."""
-    with store.read() as session:
-        table = review_counts.newest_ratings(session, task, reviewer=scope.reviewer, shown_to=scope.shown_to)
-    if table.empty:
-        return None
-    table = table.drop_duplicates(["study_id", "reviewer"])  # newest first: somebody's aided reading stands for both
-    rows = normalised(table.rename(columns={"study_id": "case", "reviewer": "reader"}).assign(phase="aided"))
-    cases = list(dict.fromkeys(rows["case"]))
-    places = {name: place for place, name in enumerate(TASKS[task].classes)}
-    models = {}
-    for version, own in table.groupby("model_version"):
-        said = own.drop_duplicates("study_id").set_index("study_id")["predicted"]
-        models[f"Model {version[:8]}"] = said.reindex(cases).map(places).fillna(-1).to_numpy(np.int64)
-    return StudyReadings("Daily work", task, rows), models
+def long_rows(found: Mapping[str, Mapping[str, Mapping[str, Estimate]]]) -> pd.DataFrame:
+    """Every estimate of {grouping: {group: {figure: estimate}}} as a row."""
+    return pd.DataFrame([
+        {"grouping": grouping, "group": group, "figure": figure, "value": e.value, "low": e.low, "high": e.high, "n": e.n,
+         "method": e.method, "reason": e.reason}
+        for grouping, groups in found.items() for group, own in groups.items() for figure, e in own.items()
+    ])  # fmt: skip
+
+
+def rated(scope: Scope, found: DailyReadings, task: str) -> Rated:
+    """Daily work as `agreement_parts` takes it."""
+
+    def with_model(statistic: PairStatistic, positive: str) -> PairwiseMatrix:
+        tables = {(f"Model {version[:8]}", name): own for (version, name), own in found.model_tables(task).items()}
+        return of_tables(tables, TASKS[task].classes, statistic, positive)
+
+    key = (*daily_data.fingerprint(scope, found), task)
+    return Rated(task, key, found.given(), lambda what: found.ratings(task, what), with_model)
 
 
 def two_by_two(scope: Scope, task: str, part: str) -> None:
-    """Coefficients or matrices of the newest readings."""
-    found = newest(scope, task)
-    if found is None:
-        st.info("There are no readings of this task with a model's result.")
-        return
-    study, models = found
-    if part == "Coefficients" and len(study.readers) < 2:
+    """Coefficients or matrices of all readings."""
+    found = daily_data.readings(scope, task)
+    if part == "Coefficients" and found.reviews["reviewer"].nunique() < 2:
         st.info("Coefficients among readers need two of them; yours against the model are under **Two by two**.")
-    elif part == "Coefficients":
-        agreement_parts.coefficients(study, "aided", "agr")
+        return
+    if part == "Coefficients":
+        agreement_parts.coefficients(rated(scope, found, task), "agr")
     else:
-        agreement_parts.matrices(study, "aided", "agr", models)
+        agreement_parts.matrices(rated(scope, found, task), "agr")
+    taken, several = found.compared()
+    last = "" if taken == several else f": the {taken:,} read last, since more would be too much at once"
     st.caption(
-        f"From the newest {len(study.readings):,} readings{' (the limit)' if len(study.readings) >= NEWEST else ''}."
+        f"From all {len(found):,} readings. Readers are compared by each one's newest reading of the {several:,} cases that were "
+        f"read more than once{last}."
     )
+
+
+def disagreements(scope: Scope, task: str) -> None:
+    """Readings whose class is not the model's, newest first; a click opens the study."""
+    found = daily_data.readings(scope, task)
+    label, predicted = found.codes(task)
+    ids = found.reviews["id"].to_numpy()[label != predicted][::-1]
+    st.subheader(f"Disagreements ({len(ids):,})")
+    if not len(ids):
+        st.caption("None: every aided reading of this filter names the class that the model named.")
+        return
+    pages = -(-len(ids) // PAGE)
+    number = st.number_input(f"Page of {pages:,}", 1, pages, 1, key="agr_page", width=160) if pages > 1 else 1
+    wanted = tuple(ids[(int(number) - 1) * PAGE :][:PAGE].tolist())
+    with store.read() as session:
+        rows = reviews.list_reviews(
+            session, ReviewQuery(reviewer=scope.reviewer, shown_to=scope.shown_to, task=task, ids=wanted)
+        )
+    event = st.dataframe(
+        rows.assign(created_at=rows["created_at"].str[:16].str.replace("T", " ")), hide_index=True, on_select="rerun",
+        selection_mode=CLICK, key=f"agr_rows:{number}", alt="Disagreements",
+        column_order=["study_name", "reviewer", "label", "confidence", "model_name", "predicted", "comment", "created_at"],
+        column_config={
+            "study_name": "Study", "reviewer": "Reviewer", "label": "Reviewer says", "confidence": "Confidence",
+            "model_name": "Model", "predicted": "Model says", "comment": "Comment",
+            "created_at": st.column_config.TextColumn("Saved (UTC)"),
+        },
+    )  # fmt: skip
+    if (picked := clicked_row(event)) is not None:
+        st.switch_page("review.py", query_params={"study": str(rows["study_id"].iloc[picked])})

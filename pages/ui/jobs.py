@@ -76,7 +76,7 @@ def fetch(key: tuple[str, ...], *, stoppable: bool = False) -> Any | None:
     return result
 
 
-@st.fragment(run_every=0.5)
+@st.fragment(run_every=0.25)
 def _progress(job: Job, stoppable: bool) -> None:
     if job.future and job.future.done():
         st.rerun()

@@ -93,7 +93,7 @@ def computed(key: tuple[str, ...], work: Callable[[jobs.Job], T]) -> T | None:
     if key in kept:
         kept.move_to_end(key)
         return kept[key]  # type: ignore[return-value]
-    jobs.start(key, work)
+    jobs.start(key, work, kind="results")
     result = jobs.fetch(key)
     if result is not None:
         kept[key] = result
