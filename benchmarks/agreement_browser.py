@@ -108,10 +108,11 @@ LEAD: tuple[Action, ...] = (
     ("Two by two", segment("Two by two"), chart("Cohen") + " && document.querySelectorAll('.gtitle').length === 2"),
     ("two by two, raw agreement", segment("Raw agreement"), chart("Raw agreement, model")),
     ("Coefficients", segment("Coefficients"), says("20,000 cases")),
-    ("coefficients of BI-RADS", segment("BI-RADS"), says("AC2")),
+    ("coefficients of BI-RADS", segment("BI-RADS"), says("20,000 cases") + " && !document.body.innerText.includes('agreement on')"),
     ("coefficients of likelihoods", segment("Likelihood"), says("Mean difference")),
     ("Disagreements", segment("Disagreements"), says("Disagreements (")),
     ("disagreements, another page", step, says("Disagreements (")),
+    ("With the model", segment("With the model"), chart("Reviewer and model")),
 )  # fmt: skip
 OWN: tuple[Action, ...] = (
     EMPTY,
@@ -121,6 +122,7 @@ OWN: tuple[Action, ...] = (
     ("Two by two", segment("Two by two"), chart("Cohen")),
     ("Disagreements", segment("Disagreements"), says("Disagreements (")),
     ("disagreements, another page", step, says("Disagreements (")),
+    ("With the model", segment("With the model"), chart("Reviewer and model")),
 )
 
 
@@ -147,9 +149,6 @@ def timed(page: Page, actions: tuple[Action, ...], rounds: int, first: int) -> d
             page.wait_for_timeout(150)  # what follows a run, such as closing menus
             if number:  # the first round loads the browser's own parts
                 found[name].append(took)
-        page.reload()
-        page.wait_for_selector("h1")
-        page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
     return found
 
 

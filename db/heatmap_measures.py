@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from core.records import Refused
 from db.audit import add_entry
-from db.tables import HeatmapMeasureRow, HoldRow, ModelRow, ReviewRow, StudyRow, utc_now
+from db.tables import HAS_REGIONS, HeatmapMeasureRow, HoldRow, ModelRow, ReviewRow, StudyRow, utc_now
 
 Parts = dict[str, dict[str, Any]]  # part -> JSON-safe facts, with `measured_at`
 
@@ -54,18 +54,20 @@ def list_regions(session: Session, task: str, *, limit: int = 500) -> list[Marke
 
     Reviews without regions, of held studies and of reader studies are left out: a running one must not show through a figure.
     """
-    superseded = select(ReviewRow.supersedes).where(ReviewRow.supersedes.is_not(None))
+    later = aliased(ReviewRow)
     held = select(HoldRow.study_id).where(HoldRow.released_at.is_(None))
     query = (
         select(ReviewRow.study_id, ReviewRow.reviewer, ReviewRow.label, ReviewRow.regions)
         .join(StudyRow, StudyRow.id == ReviewRow.study_id)
-        .where(StudyRow.task == task, ReviewRow.reader_study.is_(None), ReviewRow.id.not_in(superseded))
+        .where(HAS_REGIONS, StudyRow.task == task, ReviewRow.reader_study.is_(None))
+        .where(~select(later.id).where(later.supersedes == ReviewRow.id).exists())
         .where(ReviewRow.study_id.not_in(held))
         .order_by(ReviewRow.id.desc())
     )
     found: dict[tuple[str, str], MarkedStudy] = {}
-    for row in session.execute(query):
-        if row.regions and len(found) < limit:
-            # The aided reading is newer than the unaided one, and its regions are the reviewer's last word.
-            found.setdefault((row.study_id, row.reviewer), MarkedStudy(row.study_id, row.label, tuple(row.regions)))
+    for row in session.execute(query, execution_options={"yield_per": limit}):
+        if len(found) == limit:
+            break
+        # The aided reading is newer than the unaided one, and its regions are the reviewer's last word.
+        found.setdefault((row.study_id, row.reviewer), MarkedStudy(row.study_id, row.label, tuple(row.regions)))
     return list(found.values())

@@ -5,9 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from core.tasks import TASKS
-from pages.ui import daily_agreement, daily_data, identity, messages, reviews_download
+from pages.ui import daily_agreement, daily_data, daily_regions, identity, messages, reviews_download
 
 PARTS = ("With the model", "Groups and time", "Two by two", "Coefficients", "Disagreements")
+REGIONS = "Regions and heatmaps"
 
 user = identity.current_user()
 st.title("Agreement")
@@ -30,7 +31,7 @@ else:
             task = st.selectbox("Task", tasks, format_func=lambda t: TASKS[t].title, key="agr_task", width=240)
         part = st.segmented_control(
             "Section",
-            PARTS,
+            PARTS + ((REGIONS,) if user.role == "lead" else ()),
             default=PARTS[0],
             required=True,
             key="agr_part",
@@ -43,6 +44,8 @@ else:
         daily_agreement.groups(scope, task)
     elif part == "Disagreements":
         daily_agreement.disagreements(scope, task)
+    elif part == REGIONS:
+        daily_regions.show(user, task)
     else:
         daily_agreement.two_by_two(scope, task, part)
     reviews_download.show(scope, user.name, int(counts["n"].sum()))

@@ -6,19 +6,18 @@ import pandas as pd
 import streamlit as st
 
 from core.explain import METHODS
-from core.explain.honesty.table import COLUMNS, NOT_YET, control_rows, long_rows, method_rows
-from core.explain.honesty.words import pointing
+from core.explain.honesty.table import COLUMNS, NOT_YET, long_rows, method_rows
 from core.records import Model
 from core.tasks import TASKS
 from db.datasets import DatasetEntry
 from db.users import User
 from pages.ui import explanation_data as data
 from pages.ui import identity, jobs, messages
+from pages.ui.beside_controls import AGAINST, beside_controls
 from pages.ui.charts import csv
 from pages.ui.explanation_data import Measures
 
 QUICK = [name for name, method in METHODS.items() if not method.slow]
-AGAINST = {"masks": "Lesion masks", "reviewers": "Reviewers' regions"}
 
 
 def choose_model(known: list[Model]) -> Model:
@@ -51,7 +50,7 @@ def controls(user: User, model: Model, measures: Measures) -> None:
             "Methods", list(METHODS), default=QUICK, format_func=lambda name: METHODS[name].title,
             key=f"ex_methods:{model.version}", help="Occlusion, LIME and others that cover parts take minutes each.",
         )  # fmt: skip
-        open_parts = data.missing(measures, methods, entry, len(data.marked(user, model.task)))
+        open_parts = data.missing(measures, methods, entry, data.marked(user, model.task))
         st.button(
             f"Measure what is missing ({len(open_parts)})", type="primary", icon=":material/play_arrow:",
             disabled=not open_parts, on_click=messages.guarded(data.begin), args=(user, model, entry, methods),
@@ -79,23 +78,6 @@ def overview(measures: Measures, against: str) -> None:
     st.markdown("\n".join(f"- **{row['Method']}**: {row['In words']}" for _, row in rows.iterrows()))
 
 
-def details(measures: Measures, against: str) -> None:
-    """One method beside its controls, with the paired differences."""
-    there = [name for name in METHODS if "own" in measures.get(name, {}).get(against, {})]
-    if not there:
-        return
-    st.subheader("Beside the controls")
-    name = st.selectbox("Method", there, format_func=lambda n: METHODS[n].title, key=f"ex_method:{against}")
-    facts = measures[name][against]
-    st.markdown(pointing(facts, AGAINST[against].lower()))
-    st.dataframe(pd.DataFrame(control_rows(facts)), hide_index=True, alt="The method and its controls")
-    tuned = f"chosen for each on {facts['tuned']} validation masks" if facts["tuned"] else "fixed beforehand"
-    st.caption(
-        f"IoU at {facts['own']['threshold']:.0%} of the map's maximum, {tuned}. {facts['empty']} of {facts['n']} maps are empty "
-        f"and count as misses. Measured on {facts['dataset']}, {facts['measured_at'][:16].replace('T', ' ')} UTC."
-    )
-
-
 user = identity.current_user()
 st.title("Explanations")
 identity.require_lead(user)
@@ -115,6 +97,6 @@ else:
             "Against", list(AGAINST), default="masks", required=True, format_func=AGAINST.get, label_visibility="collapsed",
         )  # fmt: skip
         overview(found, against)
-        details(found, against)
+        beside_controls(found, against)
         table = pd.DataFrame(long_rows(found), columns=list(COLUMNS))
         csv(lambda: table, "explanations", f"explanations-{model.version[:12]}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,15 +57,22 @@ def marked(user: User, task: str) -> list[MarkedStudy]:
         return heatmap_measures.list_regions(session, task, limit=MOST_REGIONS)
 
 
+def fingerprint(regions: Sequence[MarkedStudy]) -> str:
+    """SHA-256 (hex) of what was marked, by which it is known whether a measurement is of these regions."""
+    text = json.dumps([(r.study_id, r.label, [dict(region) for region in r.regions]) for r in regions], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def missing(
-    measures: Measures, methods: Sequence[str], entry: DatasetEntry | None, regions: int
+    measures: Measures, methods: Sequence[str], entry: DatasetEntry | None, regions: Sequence[MarkedStudy]
 ) -> list[tuple[str, str]]:
-    """(method, part) that was not yet measured on this dataset, or against fewer regions than there are now."""
+    """(method, part) that was not yet measured on this dataset, or against other regions than there are now."""
+    now = fingerprint(regions)
 
     def is_there(method: str, part: str) -> bool:
         facts: Mapping[str, Any] = measures.get(method, {}).get(part, {})
         if part == benchmark.REVIEWERS:
-            return facts.get("marked") == regions
+            return facts.get("regions") == now
         return bool(facts) and entry is not None and facts.get("fingerprint") == entry.fingerprint
 
     parts = list(benchmark.PARTS) if entry else []
@@ -80,7 +89,7 @@ def begin(user: User, model: Model, entry: DatasetEntry | None, methods: Sequenc
     """Begin to measure what is missing. What is done is stored part by part, so that a stop keeps it."""
     identity.require_lead(user)
     regions = marked(user, model.task)
-    wanted = missing(measures_of(model.version), methods, entry, len(regions))
+    wanted = missing(measures_of(model.version), methods, entry, regions)
 
     def work(job: Job) -> str:
         try:
@@ -129,7 +138,8 @@ def _measure(
     theirs = [(method, "masks") for method, part in wanted if part == benchmark.REVIEWERS]
     if theirs:
         cases = marked_cases(regions, model.task)
-        done += run(Material("reviewers' regions", "", model.task, (), cases), theirs, {"marked": len(regions)})
+        more = {"marked": len(regions), "regions": fingerprint(regions)}
+        done += run(Material("reviewers' regions", "", model.task, (), cases), theirs, more)
     return done
 
 

@@ -89,3 +89,17 @@ def test_regions_of_reader_studies_are_left_out(store):
     add(ids[0], "x", regions=(RECT,), reader_study=number, prediction_id=made, likelihood=70, birads="4A")
     with engine.read() as session:
         assert heatmap_measures.list_regions(session, "breast-mri") == []
+
+
+def test_a_few_regions_among_many_readings_are_found_by_their_index(store):
+    """The newest come first, and no more than asked for; SQLite reads the small index, not the reviews."""
+    cases = add_studies(4)
+    for i, case in enumerate(cases):
+        add(case, str(i), regions=(RECT,) if i else ())
+    with engine.read() as session:
+        found = heatmap_measures.list_regions(session, "breast-mri", limit=2)
+        assert [marked.study_id for marked in found] == [cases[3], cases[2]]
+        if session.get_bind().dialect.name == "sqlite":
+            query = "EXPLAIN QUERY PLAN SELECT id FROM reviews WHERE CAST(regions AS TEXT) <> '[]' ORDER BY id DESC"
+            plan = session.connection().exec_driver_sql(query).all()
+            assert "ix_reviews_with_regions" in str(plan)

@@ -11,6 +11,7 @@ from core.explain.honesty import benchmark
 from core.explain.honesty.table import COLUMNS, control_rows, long_rows, method_rows
 from core.records import Refused
 from db import engine, heatmap_measures, models, reviews, users
+from db.heatmap_measures import MarkedStudy
 from pages.ui import explanation_data as data
 from pages.ui import jobs
 from tests.db.make import review
@@ -121,7 +122,7 @@ def test_what_is_missing_is_measured_in_the_background_and_stored(store, trained
     assert not at.exception, at.exception
     measures = data.measures_of(version)
     assert set(measures["gradcam"]) == set(benchmark.PARTS)
-    assert data.missing(measures, ["gradcam"], data.datasets_of(user, "breast-mri")[0], 0) == []
+    assert data.missing(measures, ["gradcam"], data.datasets_of(user, "breast-mri")[0], ()) == []
     table = pd.DataFrame(long_rows(measures))
     assert list(table.columns) == list(COLUMNS)
     assert {"own.hit", "differences.centre.hit", "correlation", "deletion_random"} <= set(table["figure"])
@@ -148,7 +149,7 @@ def test_a_measurement_can_be_stopped_and_gone_on_with(store, trained, phantoms,
     assert len(data.measures_of(version)["gradcam"]) == 1
     jobs._jobs().clear()
     monkeypatch.setattr(benchmark, "measure", real)
-    assert len(data.missing(data.measures_of(version), ["gradcam"], entry, 0)) == 4
+    assert len(data.missing(data.measures_of(version), ["gradcam"], entry, ())) == 4
     data.begin(user, model, entry, ["gradcam"])
     assert "Measured 4" in finish(version)
 
@@ -213,3 +214,13 @@ def test_withdrawn_models_are_left_out(store, trained):
     with engine.write() as session:
         models.set_model_status(session, version, "withdrawn", "Lea")
     assert data.registered(user) == []
+
+
+def test_other_regions_are_measured_again(store):
+    """As many regions as before, but elsewhere, are other regions."""
+    one = (MarkedStudy("s", "malignant", ({"kind": "point", "points": [[1, 2]]},)),)
+    two = (MarkedStudy("s", "malignant", ({"kind": "point", "points": [[1, 3]]},)),)
+    there = {"gradcam": {"reviewers": {"marked": 1, "regions": data.fingerprint(one)}}}
+    assert data.missing(there, ["gradcam"], None, one) == []
+    assert data.missing(there, ["gradcam"], None, two) == [("gradcam", "reviewers")]
+    assert data.missing({}, ["gradcam"], None, ()) == []

@@ -99,3 +99,22 @@ def control_rows(facts: Mapping[str, Any]) -> list[dict[str, str]]:
             row[gaps[measure]] = figure(gap)
         rows.append(row)
     return rows
+
+
+def region_rows(
+    measures: Mapping[str, Mapping[str, Mapping[str, Any]]], against: str = "reviewers"
+) -> list[dict[str, str]]:
+    """One row for each method that was measured against masks or regions: its figures, each control's hits, and the verdicts."""
+    rows = []
+    for name in METHODS:
+        facts = measures.get(name, {}).get(against)
+        if facts is None:
+            continue
+        own, controls = facts.get("own", {}), facts.get("controls", {})
+        row = {"Method": METHODS[name].title, "Points into it": _said(facts, own.get("hit"), percent=True)}
+        row |= {"Energy inside": _said(facts, own.get("energy"), percent=True), "IoU": _said(facts, own.get("iou"))}
+        for control, title in CONTROLS.items():
+            row[f"Pointing, {title}"] = _said(facts, controls.get(control, {}).get("hit"), percent=True)
+            row[_HEADS[control].capitalize()] = _verdict(facts, control)
+        rows.append(row)
+    return rows
