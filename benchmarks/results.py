@@ -234,7 +234,13 @@ def main() -> None:
     runner = Runner(options.data, options.work, options.minutes)
     wanted = set(options.only or [])
     rows = [(p, runner.trained(p, wanted=not wanted or bool({p.group, p.recipe} & wanted))) for p in plans()]
-    whole = {size: _ensembles(runner, [r for r in rows if r[0].group == f"us-{size}"], size) for size in RECIPES}
+    whole = {
+        size: _ensembles(runner, [r for r in rows if r[0].group == f"us-{size}"], f"{size} px") for size in RECIPES
+    }
+    both = [r for r in rows if r[0].group in ("us-64", "us-128")]
+    whole[128] |= _joined_both_ways(
+        runner, "all of these, 64 and 128 px", both[0][0], [t for _, runs in both for t in runs]
+    )
     sections = [
         results_text.ultrasound(rows, whole),
         results_text.leak(_with_and_without(runner, rows)),
@@ -246,20 +252,29 @@ def main() -> None:
     print(options.document.read_text())
 
 
-def _ensembles(runner: Runner, rows: list[tuple[Plan, list[Trained]]], size: int) -> dict[str, Trained]:
-    """Candidates at one size: each recipe's seeds together, and all recipes together; plain and with the mirrored view."""
-    found = {}
+def _ensembles(runner: Runner, rows: list[tuple[Plan, list[Trained]]], size: str) -> dict[str, Trained]:
+    """Candidates at one size: each recipe's seeds together, and all from random weights; plain and with the mirrored view."""
     groups = {plan.name: (plan, runs) for plan, runs in rows}
-    if len(groups) > 1:
-        found_all = [run for _, runs in rows for run in runs]
-        groups[f"all of these, {size} px"] = (rows[0][0], found_all)
+    alike = [
+        (plan, runs) for plan, runs in rows if plan.size == rows[0][0].size
+    ]  # an ensemble reads pictures of one size
+    if len(alike) > 1:
+        groups[f"all from random weights, {size}"] = (alike[0][0], [run for _, runs in alike for run in runs])
+    found: dict[str, Trained] = {}
     for name, (plan, runs) in groups.items():
-        if len(runs) < 2:
-            continue
-        for views, label in (((), ""), (("hflip",), ", each picture and its mirror image")):
-            folder = f"{size}_{name.replace(',', '').replace(' ', '-')}"
-            found[f"mean of {len(runs)}: {name}{label}"] = runner.joined(folder, plan, runs, views)
+        found |= _joined_both_ways(runner, name, plan, runs)
     return found
+
+
+def _joined_both_ways(runner: Runner, name: str, plan: Plan, runs: list[Trained]) -> dict[str, Trained]:
+    """An ensemble of the pictures as they are, and one of these and their mirror images; nothing of fewer than two."""
+    if len(runs) < 2:
+        return {}
+    ways = {"": (), ", each picture and its mirror image": ("hflip",)}
+    folder = f"{plan.data}_{name.replace(',', '').replace(' ', '-')}"
+    return {
+        f"mean of {len(runs)}: {name}{label}": runner.joined(folder, plan, runs, views) for label, views in ways.items()
+    }
 
 
 def _with_and_without(
