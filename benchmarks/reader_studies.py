@@ -1,8 +1,10 @@
 """Do the tests of reader studies keep their level, do power estimates come true, and how long does all this take?
 
 Run with `OMP_NUM_THREADS=1 nice python -m benchmarks.reader_studies [studies]`. Null studies are simulated after Roe & Metz, Acad
-Radiol 1997;4:298: ratings are sums of normal effects of readers, cases, modalities and their interactions, with the variances of
-their table for high (H) or low (L) correlation of the data and high or low variance of the readers.
+Radiol 1997;4:298: ratings are sums of normal effects of readers, cases, modalities and their interactions, with their variances
+for high (H) or low (L) correlation of the data and high or low variance of the readers. They equal those that
+Chakraborty's simulator holds (github.com/dpc10ster/onlinebookk21778, CORCBMWIP/software/RoeMetzVarStr.R, structures 1, 2, 4, 7);
+those of HH are also the defaults of sim.gRoeMetz.config in the R package iMRMC 2.1.0.
 """
 
 from __future__ import annotations
