@@ -18,17 +18,22 @@ MAX_WASHOUT_DAYS = 365
 
 @dataclass(frozen=True)
 class Rules:
-    """What a reading of a reader study must hold, and how long its wash-out lasts.
+    """What a reading of a reader study must hold, how long its wash-out lasts, and how many cases are read twice.
 
     `washout_days` counts whole days between a reader's last reading of the first session and the first of the second;
-    it means nothing under the other protocols.
+    it means nothing under the other protocols. `repeats` cases come to each reader a second time in every phase, with
+    `least_between` other cases or more in between; 0 stands for half of the cases.
     """
 
     likelihood_required: bool = True
     birads_required: bool = False
     washout_days: int = 28
+    repeats: int = 0
+    least_between: int = 0
 
     def __post_init__(self) -> None:
+        if self.repeats < 0 or self.least_between < 0:
+            raise Refused("Numbers of repeated cases, and of cases between, are 0 or more.")
         if not 0 <= self.washout_days <= MAX_WASHOUT_DAYS:
             raise Refused(f"A wash-out lasts 0 to {MAX_WASHOUT_DAYS} days, not {self.washout_days}.")
 
@@ -60,6 +65,12 @@ class StudyPlan:
             raise Refused(f"A protocol is {', '.join(PROTOCOLS[:-1])} or {PROTOCOLS[-1]}, not '{self.protocol}'.")
         _check_list("case", self.cases, MAX_CASES)
         _check_list("reader", self.readers, MAX_READERS)
+        between, cases = repeat_gap(self.rules, len(self.cases)), len(self.cases)
+        if self.rules.repeats > max(0, cases - between):
+            raise Refused(
+                f"With {between} other cases in between, {max(0, cases - between)} of {cases} cases can be read twice, not "
+                f"{self.rules.repeats}."
+            )
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,11 @@ class ReaderStudy:
     started_at: str = ""
     closed_at: str = ""
     simulated: bool = False
+
+    @property
+    def shown(self) -> int:
+        """How many cases a reader is shown in each phase: those that are read twice count twice."""
+        return self.cases + self.rules.repeats
 
 
 @dataclass(frozen=True)
@@ -102,7 +118,8 @@ class ImportedStudy:
 class Turn:
     """What a reader reads next: this case, in this phase and session (1 or 2).
 
-    `number` of `total` counts the cases of the session, `done` and `readings` all readings that the protocol asks of a reader.
+    `number` of `total` counts the cases of the session, those that come again too; `done` and `readings` all readings that the
+    protocol asks of a reader. `repeat` is 1 where the case comes again: nobody tells the reader.
     """
 
     study_id: str
@@ -112,6 +129,16 @@ class Turn:
     total: int
     done: int
     readings: int
+    repeat: int = 0
+
+
+@dataclass(frozen=True)
+class Withdrawal:
+    """Why and when (ISO 8601, UTC) a reader was taken out of a running reader study; what they read stays stored."""
+
+    reader: str
+    at: str
+    because: str
 
 
 @dataclass(frozen=True)
@@ -136,6 +163,11 @@ class Decision:
         if not self.label:
             raise ValueError("a decision needs a class")
         check_birads(self.birads)
+
+
+def repeat_gap(rules: Rules, cases: int) -> int:
+    """How many other cases lie at least between the two readings of a repeated one."""
+    return rules.least_between or -(-cases // 2)
 
 
 def _check_list(what: str, items: tuple[str, ...], most: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from collections.abc import Mapping
@@ -12,31 +11,35 @@ import pandas as pd
 
 from core.records import BIRADS, Refused
 from core.statistics.imrmc import write_imrmc
-from core.study_readings import COLUMNS, PHASES, Rating, StudyReadings, crossed, normalised
+from core.study_readings import COLUMNS, KEY, PHASES, Rating, StudyReadings, crossed, normalised
 from core.tasks import Task, get_task
 
 NOTICE = "Research use, not for diagnosis"
 NEEDED = ("case", "reader", "phase", "label", "truth")
 MOST_ROWS = 1_000_000
-_RANGES = {"likelihood": (0, 100), "confidence": (0, 100), "seconds": (0, 1e7), "score": (0, 1)}
+_RANGES = {"repeat": (0, 1), "likelihood": (0, 100), "confidence": (0, 100), "seconds": (0, 1e7), "score": (0, 1)}
 _PER_CASE = ("truth", "adjudicated", "predicted", "score")
 
 
 def export_table(study: StudyReadings, names: Mapping[str, str], *, comments: bool = False) -> pd.DataFrame:
-    """`COLUMNS` of every reading with readers renamed by `names`, and the columns task, simulated and notice.
+    """`COLUMNS` of every reading, second ones and withdrawn readers' too, with readers renamed by `names`, and the columns task,
+    simulated and notice.
 
     Comments are free text that may name people: they are empty unless asked for.
     """
-    rows = study.readings[list(COLUMNS)].copy()
+    rows = study.rows[list(COLUMNS)].copy()
     rows["reader"] = [names[reader] for reader in rows["reader"]]
     if not comments:
         rows["comment"] = ""
-    rows = rows.sort_values(["reader", "case", "phase"], kind="stable").reset_index(drop=True)
+    rows = rows.sort_values(["reader", "case", "phase", "repeat"], kind="stable").reset_index(drop=True)
     return rows.assign(task=study.task, simulated=study.origin == "simulated", notice=NOTICE)
 
 
 def imrmc_text(study: StudyReadings, names: Mapping[str, str], rating: Rating = "likelihood") -> str:
-    """The fully crossed part of a study as `.imrmc` text, with readers renamed by `names`; `Refused` as `crossed`."""
+    """The fully crossed part of a study as `.imrmc` text, first readings only, with readers renamed by `names`.
+
+    `Refused` as `crossed`.
+    """
     found = crossed(study, rating).ratings
     rows = [
         (names[reader], modality, case, int(found.truth[c]), float(found.ratings[t, r, c]))
@@ -53,8 +56,8 @@ def read_study(data: bytes, name: str, task_name: str) -> tuple[pd.DataFrame, bo
     """(`COLUMNS` of a study run elsewhere, whether the file says that it is simulated), from CSV or Parquet as `export_table`'s.
 
     Columns `NEEDED`, the others where they are there. Raises `Refused` in one sentence, with the row's number where it can:
-    missing columns, unknown classes or phases, numbers out of range, a reading that stands twice, a case with two truths or
-    two model results, cells that are no text or number.
+    missing columns, unknown classes or phases, numbers out of range, a reading that stands twice, a second reading without
+    a first, a case with two truths or two model results, cells that are no text or number.
     """
     task = get_task(task_name)
     table = _parsed(data, name)
@@ -75,12 +78,6 @@ def read_study(data: bytes, name: str, task_name: str) -> tuple[pd.DataFrame, bo
     return rows, bool(simulated)
 
 
-def content_hash(readings: pd.DataFrame, task: str) -> str:
-    """SHA-256 (hex) of what the readings say, whatever order their rows came in."""
-    rows = readings[list(COLUMNS)].sort_values(["case", "reader", "phase"], kind="stable")
-    return hashlib.sha256(f"{task}\n{rows.to_csv(index=False)}".encode()).hexdigest()
-
-
 def _parsed(data: bytes, name: str) -> pd.DataFrame:
     try:
         if data[:4] == b"PAR1":
@@ -99,6 +96,8 @@ def _check_numbers(table: pd.DataFrame, name: str) -> None:
         values = pd.to_numeric(given, errors="coerce").to_numpy(np.float64, na_value=np.nan)
         there = given.notna().to_numpy()
         wrong = there & ~((values >= low) & (values <= high))
+        if column == "repeat":
+            wrong |= there & (values % 1 != 0)
         if wrong.any():
             row = int(np.flatnonzero(wrong)[0])
             raise Refused(
@@ -127,9 +126,11 @@ def _checked_texts(rows: pd.DataFrame, task: Task, name: str) -> pd.DataFrame:
 
 
 def _check_keys(rows: pd.DataFrame, name: str) -> None:
-    _refuse(
-        rows.duplicated(["case", "reader", "phase"]), name, "this reader's reading of this case and phase stands twice"
-    )
+    twice = "this reader's reading of this case and phase stands twice; a second reading is marked by 1 in the column repeat"
+    _refuse(rows.duplicated(KEY), name, twice)
+    first = rows.loc[rows["repeat"] == 0, KEY[:3]].assign(there=True)
+    alone = rows.merge(first, how="left", on=KEY[:3])["there"].isna()
+    _refuse(alone, name, "a second reading (repeat 1) without the first one of this reader, case and phase")
     for column in _PER_CASE:
         several = rows.groupby("case")[column].nunique(dropna=False) > 1
         if several.any():

@@ -28,25 +28,49 @@ PHASES = ("unaided", "aided")
 CALLED = 0.5  # the threshold between the ratings 0 and 1 of a class
 
 COLUMNS = (
-    "case", "reader", "phase", "label", "likelihood", "confidence", "birads", "seconds", "truth", "adjudicated",
-    "predicted", "score", "regions", "comment", "created_at",
+    "case", "reader", "phase", "repeat", "label", "likelihood", "confidence", "birads", "seconds", "truth", "adjudicated",
+    "predicted", "score", "regions", "comment", "created_at", "withdrawn",
 )  # fmt: skip
+KEY = ["case", "reader", "phase", "repeat"]
 _NUMBERS = ("likelihood", "confidence", "seconds", "score")
+_LATER = {"repeat": 0, "withdrawn": False}  # columns that came later, with what they are where nothing is said
 
 
 @dataclass(frozen=True, eq=False)
 class StudyReadings:
-    """A reader study that is over: one row of `readings` per reader, case and phase, with the columns `COLUMNS`.
+    """A reader study that is over: one row of `rows` per reader, case, phase and repeat, with the columns `COLUMNS`.
 
     `truth` is the dataset's reference standard and `adjudicated` the adjudicators', both classes of the task or empty;
     `predicted` and `score` (probability of the positive class, 0–1) are the model's of the case; `likelihood` and
-    `confidence` are 0–100, `seconds` ≥ 0; missing numbers are NaN, missing texts empty. `regions` is JSON.
+    `confidence` are 0–100, `seconds` ≥ 0; missing numbers are NaN, missing texts empty. `regions` is JSON. `repeat` is 1
+    where a reader read a case a second time in the same phase, else 0; `withdrawn` says that the reader was taken out of the
+    study, whose readings count only `with_withdrawn`.
     """
 
     name: str
     task: str
-    readings: pd.DataFrame
+    rows: pd.DataFrame
     origin: Origin = "study"
+    with_withdrawn: bool = False
+
+    @cached_property
+    def readings(self) -> pd.DataFrame:
+        """What all statistics are made of: the first reading of each case, without withdrawn readers unless they are wanted."""
+        return self._counted[self._counted["repeat"] == 0].reset_index(drop=True)
+
+    @cached_property
+    def repeats(self) -> pd.DataFrame:
+        """Second readings of the readers who count: for agreement of readers with themselves, and for nothing else."""
+        return self._counted[self._counted["repeat"] == 1].reset_index(drop=True)
+
+    @property
+    def _counted(self) -> pd.DataFrame:
+        return self.rows if self.with_withdrawn else self.rows[~self.rows["withdrawn"]]
+
+    @property
+    def withdrawn(self) -> tuple[str, ...]:
+        """Readers who were taken out of the study after they had read something."""
+        return tuple(sorted(self.rows.loc[self.rows["withdrawn"], "reader"].unique()))
 
     @property
     def readers(self) -> tuple[str, ...]:
@@ -68,9 +92,15 @@ class StudyReadings:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the readings, by which results of them can be kept."""
-        text = self.readings[list(COLUMNS)].to_csv(index=False)
-        return hashlib.sha256(f"{self.task}\n{text}".encode()).hexdigest()
+        """SHA-256 (hex) of the readings that count, by which results of them can be kept."""
+        return content_hash(self._counted, self.task)
+
+
+def content_hash(rows: pd.DataFrame, task: str) -> str:
+    """SHA-256 (hex) of what readings say, whatever order their rows came in."""
+    told = [name for name in COLUMNS if name not in _LATER or (rows[name] != _LATER[name]).any()]
+    text = rows.sort_values(KEY, kind="stable")[told].to_csv(index=False)
+    return hashlib.sha256(f"{task}\n{text}".encode()).hexdigest()
 
 
 def stored_readings(table: pd.DataFrame, task: Task) -> pd.DataFrame:
@@ -82,11 +112,17 @@ def stored_readings(table: pd.DataFrame, task: Task) -> pd.DataFrame:
 
 
 def normalised(table: pd.DataFrame) -> pd.DataFrame:
-    """`COLUMNS` in order: numbers as float64 with NaN, all else as text without missing values; absent columns are empty."""
+    """`COLUMNS` in order: numbers as float64 with NaN, repeat as int64, withdrawn as bool, all else as text without missing
+    values; absent columns are empty, or what they are where nothing is said.
+    """
     found = {}
     for name in COLUMNS:
         given = table[name] if name in table.columns else pd.Series([None] * len(table), dtype=object)
-        if name in _NUMBERS:
+        if name == "repeat":
+            found[name] = pd.to_numeric(given, errors="coerce").fillna(0).astype(np.int64).to_numpy()
+        elif name == "withdrawn":
+            found[name] = np.array([str(v).strip().lower() in ("true", "1", "yes") for v in given], dtype=bool)
+        elif name in _NUMBERS:
             found[name] = pd.to_numeric(given, errors="coerce").astype(np.float64).to_numpy()
         else:
             found[name] = np.array(["" if pd.isna(v) else str(v) for v in given], dtype=object)
@@ -97,9 +133,9 @@ def with_reference(study: StudyReadings, kind: Reference) -> StudyReadings:
     """The study measured against the dataset's reference standard, or against the adjudicated one where a case has it."""
     if kind == "dataset":
         return study
-    rows = study.readings
+    rows = study.rows
     decided = rows["adjudicated"] != ""
-    return replace(study, readings=rows.assign(truth=rows["adjudicated"].where(decided, rows["truth"])))
+    return replace(study, rows=rows.assign(truth=rows["adjudicated"].where(decided, rows["truth"])))
 
 
 @dataclass(frozen=True, eq=False)

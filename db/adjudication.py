@@ -1,8 +1,8 @@
 """Disagreements that wait for an adjudicator, and the decisions: a reference standard of its own, only ever added to.
 
-A case is in the queue when its newest readings differ in class between readers, or agree with each other but not with the
-model that was shown, and its study is not held. It leaves the queue with the first decision; later decisions on it supersede
-that one.
+A case is in the queue when its newest first readings differ in class between readers, or agree with each other but not with the
+model that was shown, and its study is not held; readers who were withdrawn from a reader study do not count there. It leaves
+the queue with the first decision; later decisions on it supersede that one.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from core.records import Refused
 from db.audit import add_entry
 from db.frames import frame
 from db.holds import require_released
-from db.reader_studies import drawn_number, get_reader_study
-from db.tables import AdjudicationRow, HoldRow, PredictionRow, ReviewRow, StudyRow, utc_now
+from db.reader_studies import get_reader_study
+from db.reading_order import drawn_number
+from db.tables import AdjudicationRow, HoldRow, PredictionRow, ReaderRow, ReviewRow, StudyRow, utc_now
 
 Kind = Literal["readers", "model"]
 
@@ -138,14 +139,18 @@ def _check_closed(session: Session, reader_study: int | None) -> None:
 
 
 def _newest(reader_study: int | None) -> Select[Any]:
-    """The current readings of a scope, one per reader and case: the aided one where there is one."""
+    """The current readings of a scope, one per reader and case: the aided one where there is one, never a second reading."""
     other = aliased(ReviewRow)
     same = (
         other.study_id == ReviewRow.study_id, other.reviewer == ReviewRow.reviewer,
-        _within(other, reader_study), other.phase == "aided",
+        _within(other, reader_study), other.phase == "aided", other.repeat == 0,
     )  # fmt: skip
     only = (ReviewRow.phase == "aided") | ~select(other.id).where(*same).exists()
-    return select(ReviewRow).where(_within(ReviewRow, reader_study), _current(ReviewRow), only)
+    wanted = [_within(ReviewRow, reader_study), _current(ReviewRow), only, ReviewRow.repeat == 0]
+    if reader_study is not None:
+        gone = select(ReaderRow.reader).where(ReaderRow.reader_study == reader_study, ReaderRow.withdrawn_at != "")
+        wanted.append(ReviewRow.reviewer.not_in(gone))
+    return select(ReviewRow).where(*wanted)
 
 
 def _disagreements(session: Session, query: QueueQuery) -> Select[Any]:

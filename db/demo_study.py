@@ -18,7 +18,7 @@ from core.records import Phase, Review, Study
 from core.simulated_readers import SimulatedReadings, draw_readers, simulate
 from core.tasks import get_task
 from db import engine as store
-from db import models, predictions, reader_studies, reader_turns, reviews, users
+from db import models, predictions, reader_studies, readers, reading_order, reviews, users
 
 NAME = "Simulated readers, breast MRI phantoms"
 READERS = 6
@@ -69,9 +69,9 @@ def _read(
     drawn, shown, boxes = what
     task, cases = get_task(study.task), reader_studies.list_cases(session, study.id)
     negative = next(label for label in task.classes if label != task.positive)
-    half = reader_studies.list_readers(session, study.id)[name]
+    half = readers.list_readers(session, study.id)[name]
     rng = np.random.default_rng([study.seed, 3, sum(name.encode())])
-    for _, case, phase in reader_turns.reading_steps(study, cases, name, half):
+    for _, case, phase, _ in reading_order.reading_steps(study, cases, name, half):
         i, read = cases.index(case), drawn[phase]
         label = task.positive if read.positive[i] else negative
         reviews.add_review(session, Review(

@@ -14,7 +14,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.records import Refused
-from db.reader_studies import drawn_number, not_held
+from db.reader_studies import not_held
+from db.reading_order import drawn_number
 from db.tables import StudyRow
 
 _SHORTEST_ID = 8  # digits of a study id that name it

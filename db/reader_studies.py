@@ -1,7 +1,6 @@
 """Reader studies: drawn up as a draft, started, closed. What a running one consists of no longer changes.
 
-One thing may be added while it runs: a reader. It changes nobody else's order, and the audit log says when it was.
-Readers are reviewers, never leads, since a lead sees the reference standard.
+Its readers may (see `db.readers`): that changes nobody else's order, and the audit log says when it was.
 """
 
 from __future__ import annotations
@@ -18,6 +17,8 @@ from core.reader_records import ReaderStudy, Rules, StudyPlan
 from core.records import Refused
 from db.audit import add_entry
 from db.frames import frame
+from db.readers import check_overlap, check_reviewers, list_readers, study_row
+from db.reading_order import drawn_number
 from db.tables import (
     HoldRow,
     ModelRow,
@@ -26,7 +27,6 @@ from db.tables import (
     ReaderStudyRow,
     ReviewRow,
     StudyRow,
-    UserRow,
     utc_now,
 )
 
@@ -57,7 +57,7 @@ def change_draft_study(session: Session, number: int, plan: StudyPlan, actor: st
 
     `Refused` for any other status, and as `add_reader_study` does.
     """
-    row = _row(session, number)
+    row = study_row(session, number)
     if row.status != "draft":
         raise Refused(f"'{row.name}' is {row.status}; only a draft can be changed.")
     _check(session, plan, number)
@@ -83,11 +83,6 @@ def _drop_lists(session: Session, number: int) -> None:
 
 def _details(plan: StudyPlan) -> dict[str, Any]:
     return {**asdict(plan), "cases": len(plan.cases), "cases_sha256": _fingerprint(plan.cases)}
-
-
-def drawn_number(seed: int, *parts: object) -> str:
-    """64 hex digits drawn by lot: SHA-256 of seed and parts. Sorting by it is an order that anybody can make again."""
-    return hashlib.sha256("|".join(map(str, (seed, *parts))).encode()).hexdigest()
 
 
 def not_held() -> ColumnElement[bool]:
@@ -118,36 +113,14 @@ def list_cases(session: Session, number: int) -> list[str]:
     return list(session.scalars(query.order_by(ReaderStudyCaseRow.position)))
 
 
-def list_readers(session: Session, number: int) -> dict[str, int]:
-    """Reader -> half (0 or 1), by name. Half 0 begins a wash-out unaided, half 1 aided."""
-    query = select(ReaderRow.reader, ReaderRow.half).where(ReaderRow.reader_study == number).order_by(ReaderRow.reader)
-    return dict(session.execute(query).all())
-
-
-def add_reader(session: Session, number: int, reader: str, actor: str) -> None:
-    """Add a reader to a draft or a running study, in the smaller half; `Refused` for a closed one or no reviewer."""
-    row = _row(session, number)
-    if row.status == "closed":
-        raise Refused(f"'{row.name}' is closed; no reader can be added.")
-    halves = list_readers(session, number)
-    if reader in halves:
-        raise Refused(f"'{reader}' reads '{row.name}' already.")
-    _check_readers(session, (reader,))
-    _check_overlap(session, number, (reader,))
-    counts = [list(halves.values()).count(half) for half in (0, 1)]
-    session.add(ReaderRow(reader_study=number, reader=reader, half=counts.index(min(counts))))
-    session.flush()
-    add_entry(session, actor, "reader_study.reader", f"reader_study:{number}", {"reader": reader, "status": row.status})
-
-
 def start_reader_study(session: Session, number: int, actor: str) -> None:
     """Draft -> running; from now on its cases, protocol, model and rules stand. `Refused` for any other status."""
-    row = _row(session, number)
+    row = study_row(session, number)
     if row.status != "draft":
         raise Refused(f"'{row.name}' is {row.status}; only a draft can be started.")
     if session.scalar(select(ModelRow.status).where(ModelRow.version == row.model_version)) == "withdrawn":
         raise Refused("The model of this reader study is withdrawn; draw the study up anew with another one.")
-    _check_overlap(session, number, tuple(list_readers(session, number)))
+    check_overlap(session, number, tuple(list_readers(session, number)))
     row.status, row.started_at = "running", utc_now()
     session.flush()
     add_entry(
@@ -157,7 +130,7 @@ def start_reader_study(session: Session, number: int, actor: str) -> None:
 
 def close_reader_study(session: Session, number: int, actor: str) -> None:
     """Running -> closed, complete or not: nothing more is read, results may be seen. `Refused` for any other status."""
-    row = _row(session, number)
+    row = study_row(session, number)
     if row.status != "running":
         raise Refused(f"'{row.name}' is {row.status}; only a running reader study can be closed.")
     row.status, row.closed_at = "closed", utc_now()
@@ -168,7 +141,7 @@ def close_reader_study(session: Session, number: int, actor: str) -> None:
 
 def discard_draft_study(session: Session, number: int, actor: str) -> None:
     """Remove a draft, of which nothing was read; the audit log keeps that it was. `Refused` for any other status."""
-    row = _row(session, number)
+    row = study_row(session, number)
     if row.status != "draft":
         raise Refused(f"'{row.name}' is {row.status}; only a draft can be discarded.")
     add_entry(session, actor, "reader_study.discard", f"reader_study:{number}", {"name": row.name})
@@ -178,21 +151,24 @@ def discard_draft_study(session: Session, number: int, actor: str) -> None:
 
 
 def study_readings(session: Session, number: int) -> pd.DataFrame:
-    """The newest readings of a closed reader study, one row per reader, case and phase.
+    """The newest readings of a closed reader study, one row per reader, case, phase and repeat.
 
-    Columns: id, study_id, reader, phase, label, birads, likelihood, confidence, comment, regions, seconds, prediction_id,
-    created_at, reference_standard (the dataset's own). `Refused` until the study is closed: nobody sees results of a running one.
+    Columns: id, study_id, reader, phase, repeat (1 for the second reading of a case), label, birads, likelihood, confidence,
+    comment, regions, seconds, prediction_id, created_at, reference_standard (the dataset's own), withdrawn (whether the reader
+    was). `Refused` until the study is closed: nobody sees results of a running one.
     """
-    row = _row(session, number)
+    row = study_row(session, number)
     if row.status != "closed":
         raise Refused(f"'{row.name}' is {row.status}; its readings can be seen once it is closed.")
     later = select(ReviewRow.supersedes).where(ReviewRow.reader_study == number, ReviewRow.supersedes.is_not(None))
     columns = (
-        ReviewRow.id, ReviewRow.study_id, ReviewRow.reviewer.label("reader"), ReviewRow.phase, ReviewRow.label,
-        ReviewRow.birads, ReviewRow.likelihood, ReviewRow.confidence, ReviewRow.comment, ReviewRow.regions,
+        ReviewRow.id, ReviewRow.study_id, ReviewRow.reviewer.label("reader"), ReviewRow.phase, ReviewRow.repeat,
+        ReviewRow.label, ReviewRow.birads, ReviewRow.likelihood, ReviewRow.confidence, ReviewRow.comment, ReviewRow.regions,
         ReviewRow.seconds, ReviewRow.prediction_id, ReviewRow.created_at, StudyRow.reference_standard,
+        (ReaderRow.withdrawn_at != "").label("withdrawn"),
     )  # fmt: skip
-    query = select(*columns).join(StudyRow, StudyRow.id == ReviewRow.study_id)
+    own = (ReaderRow.reader_study == ReviewRow.reader_study) & (ReaderRow.reader == ReviewRow.reviewer)
+    query = select(*columns).join(StudyRow, StudyRow.id == ReviewRow.study_id).join(ReaderRow, own)
     query = query.where(ReviewRow.reader_study == number, ReviewRow.id.not_in(later)).order_by(ReviewRow.id)
     return frame(session, query)
 
@@ -200,13 +176,6 @@ def study_readings(session: Session, number: int) -> pd.DataFrame:
 def _with_cases() -> Select[Any]:
     cases = select(func.count()).where(ReaderStudyCaseRow.reader_study == ReaderStudyRow.id).scalar_subquery()
     return select(ReaderStudyRow, cases)
-
-
-def _row(session: Session, number: int) -> ReaderStudyRow:
-    row = session.get(ReaderStudyRow, number)
-    if row is None:
-        raise Refused("This reader study is not in the store.")
-    return row
 
 
 def _check(session: Session, plan: StudyPlan, number: int | None = None) -> None:
@@ -223,27 +192,7 @@ def _check(session: Session, plan: StudyPlan, number: int | None = None) -> None
         known |= set(session.scalars(select(StudyRow.id).where(wanted, StudyRow.task == plan.task, not_held())))
     if missing := len(plan.cases) - len(known):
         raise Refused(f"{missing} of the {len(plan.cases)} cases are no readable studies of {plan.task} in this store.")
-    _check_readers(session, plan.readers)
-
-
-def _check_readers(session: Session, readers: tuple[str, ...]) -> None:
-    query = select(UserRow.name).where(UserRow.name.in_(readers), UserRow.role == "reviewer")
-    if strangers := sorted(set(readers) - set(session.scalars(query))):
-        raise Refused(f"Readers must be reviewers known to the program: {', '.join(strangers)} cannot read.")
-
-
-def _check_overlap(session: Session, number: int, readers: tuple[str, ...]) -> None:
-    """A case read aided in one running study cannot be read without the model by the same person in another."""
-    cases = select(ReaderStudyCaseRow.study_id).where(ReaderStudyCaseRow.reader_study == number)
-    query = (
-        select(ReaderStudyRow.name, ReaderRow.reader)
-        .join(ReaderRow, ReaderRow.reader_study == ReaderStudyRow.id)
-        .join(ReaderStudyCaseRow, ReaderStudyCaseRow.reader_study == ReaderStudyRow.id)
-        .where(ReaderStudyRow.status == "running", ReaderStudyRow.id != number, ReaderRow.reader.in_(readers))
-        .where(ReaderStudyCaseRow.study_id.in_(cases))
-    )
-    if (other := session.execute(query.limit(1)).one_or_none()) is not None:
-        raise Refused(f"{other.reader} reads some of these cases in '{other.name}', which still runs.")
+    check_reviewers(session, plan.readers)
 
 
 def _fingerprint(cases: tuple[str, ...]) -> str:

@@ -13,69 +13,71 @@ from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
 from core import settings
-from core.reader_records import ReaderStudy, Turn
-from core.records import Phase, Refused, Review
+from core.reader_records import ReaderStudy, Turn, repeat_gap
+from core.records import Refused, Review
 from db.frames import frame
-from db.reader_studies import drawn_number, get_reader_study, list_cases
+from db.reader_studies import get_reader_study, list_cases
+from db.reading_order import Step, reading_steps
 from db.tables import HoldRow, PredictionRow, ReaderRow, ReaderStudyCaseRow, ReaderStudyRow, ReviewRow, utc_now
-
-Step = tuple[int, str, Phase]  # session (1 or 2), study id, phase
 
 
 @dataclass(frozen=True)
 class Progress:
     """Where a reader stands: `turn` is None where there is nothing to read now; `opens_at` (ISO 8601, UTC) then says
-    when a wash-out ends, and is empty where all is read or the study does not run. `last` is the case read last, `after` the
-    one that follows the turn's within its session; both are empty where there is none. `held` readings wait because somebody
-    must look for names in the pixels first: the reader goes on with the other cases."""
+    when a wash-out ends, and is empty where all is read or the study does not run. `last` is the case read last (for the
+    second time where `last_repeat` is 1), `after` the one that follows the turn's within its session; both are empty where
+    there is none. `held` readings wait because somebody must look for names in the pixels first: the reader goes on with the
+    other cases."""
 
     turn: Turn | None
     done: int
     readings: int
     opens_at: str = ""
     last: str = ""
+    last_repeat: int = 0
     after: str = ""
     held: int = 0
 
 
-def reading_steps(study: ReaderStudy, cases: list[str], reader: str, half: int) -> list[Step]:
-    """All readings of one reader in order, drawn from the study's seed: (session, study id, phase)."""
-
-    def order(sitting: int) -> list[str]:
-        return sorted(cases, key=lambda case: drawn_number(study.seed, reader, sitting, case))
-
-    if study.protocol == "aided":
-        return [(1, case, "aided") for case in order(1)]
-    if study.protocol == "sequential":
-        return [(1, case, phase) for case in order(1) for phase in ("unaided", "aided")]
-    first, second = ("unaided", "aided") if half == 0 else ("aided", "unaided")
-    return [(1, case, first) for case in order(1)] + [(2, case, second) for case in order(2)]
-
-
 def progress_of(session: Session, study: ReaderStudy, reader: str, now: str = "") -> Progress:
-    """Where that reader stands at the moment `now` (default: this one). `Refused` for somebody who does not read the study."""
-    half = session.scalar(select(ReaderRow.half).where(ReaderRow.reader_study == study.id, ReaderRow.reader == reader))
-    if half is None:
+    """Where that reader stands at the moment `now` (default: this one).
+
+    `Refused` for somebody who does not read the study, or no longer.
+    """
+    own = select(ReaderRow.half, ReaderRow.withdrawn_at)
+    found = session.execute(own.where(ReaderRow.reader_study == study.id, ReaderRow.reader == reader)).one_or_none()
+    if found is None:
         raise Refused("You are not a reader of this study.")
-    steps = _steps_of(session, study, reader, half)
+    if found.withdrawn_at:
+        raise Refused(
+            "You no longer read this study: a project lead has withdrawn you from it. What you saved stays stored."
+        )
+    steps = _steps_of(session, study, reader, found.half)
     if holds := _holds_since_start(session, study):
         return _progress_around(session, study, (reader, steps), holds, now)
     # Readings are saved in their order alone (`check_reading`), so their number says which comes next.
     done = session.scalar(select(func.count()).where(*_first_readings(study, reader))) or 0
-    last = steps[done - 1][1] if done else ""
+    last = (steps[done - 1].study_id, steps[done - 1].repeat) if done else ("", 0)
     if done >= len(steps) or study.status != "running":
-        return Progress(None, done, len(steps), last=last)
-    sitting, case, _ = steps[done]
-    if sitting == 2 and done == study.cases and (opens := _shut_until(session, study, reader, now)):
-        return Progress(None, done, len(steps), opens, last)
-    after = next((step[1] for step in steps[done + 1 : done + 3] if step[0] == sitting and step[1] != case), "")
-    return Progress(_turn(study, steps, done, done), done, len(steps), last=last, after=after)
+        return Progress(None, done, len(steps), "", *last)
+    here = steps[done]
+    if here.session == 2 and done == study.shown and (opens := _shut_until(session, study, reader, now)):
+        return Progress(None, done, len(steps), opens, *last)
+    return Progress(
+        _turn(study, steps, done, done), done, len(steps), "", *last, _after(here, steps[done + 1 : done + 3])
+    )
+
+
+def _after(here: Step, following: list[Step]) -> str:
+    """The next other case of the same session, among the two steps that follow; empty where there is none."""
+    return next((s.study_id for s in following if s.session == here.session and s.study_id != here.study_id), "")
 
 
 def _turn(study: ReaderStudy, steps: list[Step], place: int, done: int) -> Turn:
-    sitting, case, phase = steps[place]
+    session, case, phase, repeat = steps[place]
     per_case = 2 if study.protocol == "sequential" else 1
-    return Turn(case, phase, sitting, place // per_case % study.cases + 1, study.cases, done, len(steps))
+    number = place // per_case % study.shown + 1
+    return Turn(case, phase, session, number, study.shown, done, len(steps), repeat)
 
 
 def _holds_since_start(session: Session, study: ReaderStudy) -> dict[str, bool]:
@@ -91,23 +93,34 @@ def _progress_around(
 ) -> Progress:
     """`progress_of` where cases were held: those that still are are passed over, and come first once they are released."""
     reader, steps = of
-    query = select(ReviewRow.study_id, ReviewRow.phase).where(*_first_readings(study, reader)).order_by(ReviewRow.id)
-    saved = [tuple(row) for row in session.execute(query)]
+    query = select(ReviewRow.study_id, ReviewRow.phase, ReviewRow.repeat)
+    saved = [tuple(row) for row in session.execute(query.where(*_first_readings(study, reader)).order_by(ReviewRow.id))]
     read = set(saved)
-    open_places = [i for i, (_, case, phase) in enumerate(steps) if (case, phase) not in read]
-    places = [i for i in open_places if not holds.get(steps[i][1])]
-    wait, unfinished = len(open_places) - len(places), {steps[i][1] for i in open_places}
-    last = saved[-1][0] if saved and not holds.get(saved[-1][0]) else ""
-    if study.protocol != "washout" and last in unfinished and (not places or steps[places[0]][1] != last):
-        last = ""  # its model would be seen before its turn
-    if not places or study.status != "running":
-        return Progress(None, len(saved), len(steps), last=last, held=wait)
-    sitting, case, _ = steps[places[0]]
-    if sitting == 2 and (opens := _shut_until(session, study, reader, now)):
-        return Progress(None, len(saved), len(steps), opens, last, held=wait)
-    after = next((steps[i][1] for i in places[1:3] if steps[i][0] == sitting and steps[i][1] != case), "")
-    turn = _turn(study, steps, places[0], len(saved))
-    return Progress(turn, len(saved), len(steps), last=last, after=after, held=wait)
+    unread = [i for i, step in enumerate(steps) if step[1:] not in read]
+    places = [i for i in unread if not holds.get(steps[i].study_id)]
+    places.sort(key=lambda i: (steps[i].session, _too_soon(study, steps[i], saved)))
+    wait, unfinished = len(unread) - len(places), {(steps[i].study_id, steps[i].repeat) for i in unread}
+    last = (saved[-1][0], saved[-1][2]) if saved and not holds.get(saved[-1][0]) else ("", 0)
+    here = steps[places[0]] if places else None
+    if study.protocol != "washout" and last in unfinished and (here is None or (here.study_id, here.repeat) != last):
+        last = ("", 0)  # its model would be seen before its turn
+    if here is None or study.status != "running":
+        return Progress(None, len(saved), len(steps), "", *last, held=wait)
+    if here.session == 2 and (opens := _shut_until(session, study, reader, now)):
+        return Progress(None, len(saved), len(steps), opens, *last, held=wait)
+    after = _after(here, [steps[i] for i in places[1:3]])
+    return Progress(_turn(study, steps, places[0], len(saved)), len(saved), len(steps), "", *last, after, wait)
+
+
+def _too_soon(study: ReaderStudy, step: Step, saved: list[tuple[str, str, int]]) -> bool:
+    """Whether a case that was held would come again nearer to its first reading than planned: then it waits while others can."""
+    if not step.repeat or (study.protocol == "sequential" and step.phase == "aided"):
+        return False  # an aided reading follows its unaided one
+    first = (step.study_id, step.phase, 0)
+    if first not in saved:
+        return True
+    per_case = 2 if study.protocol == "sequential" else 1
+    return len(saved) - 1 - saved.index(first) < per_case * repeat_gap(study.rules, study.cases)
 
 
 def _shut_until(session: Session, study: ReaderStudy, reader: str, now: str) -> str:
@@ -156,7 +169,7 @@ def check_reading(session: Session, review: Review, *, corrects: bool) -> None:
     if corrects and (review.phase == "unaided" or study.protocol == "washout"):
         raise Refused("This reading is committed: in a reader study it can no longer change.")
     turn = progress_of(session, study, review.reviewer).turn
-    if not corrects and (turn is None or (turn.study_id, turn.phase) != (review.study_id, review.phase)):
+    if not corrects and (turn is None or _read(turn) != _read(review)):
         raise Refused("It is another case's turn in this reader study. Reload the page.")
     _check_rules(study, review)
     if review.phase == "aided" and review.prediction_id is None:
@@ -168,6 +181,10 @@ def check_reading(session: Session, review: Review, *, corrects: bool) -> None:
         shown = None if row is None else (row.study_id, row.model_version)
         if review.phase == "unaided" or shown != (review.study_id, study.model_version):
             raise Refused("This is not the result that the reader study's protocol shows.")
+
+
+def _read(what: Turn | Review) -> tuple[str, str, int]:
+    return what.study_id, what.phase, what.repeat
 
 
 def _check_rules(study: ReaderStudy, review: Review) -> None:
@@ -183,7 +200,7 @@ def held_back(reader: str) -> Select[Any]:
         select(ReaderStudyCaseRow.study_id)
         .join(ReaderStudyRow, ReaderStudyRow.id == ReaderStudyCaseRow.reader_study)
         .join(ReaderRow, ReaderRow.reader_study == ReaderStudyRow.id)
-        .where(ReaderStudyRow.status == "running", ReaderRow.reader == reader)
+        .where(ReaderStudyRow.status == "running", ReaderRow.reader == reader, ReaderRow.withdrawn_at == "")
     )
 
 
@@ -194,21 +211,21 @@ def is_held_back(session: Session, reader: str, study_id: str) -> bool:
 
 
 def list_progress(session: Session, number: int) -> pd.DataFrame:
-    """Completeness without results: reader, half, added_at, done, last_active, readings (all that are asked), by name."""
+    """Completeness without results: reader, half, added_at, withdrawn_at (empty while they read), done, last_active,
+    readings (all that are asked), by name."""
     study = get_reader_study(session, number)
     if study is None:
         raise Refused("This reader study is not in the store.")
     mine = (ReviewRow.reader_study == number) & (ReviewRow.reviewer == ReaderRow.reader)
+    own = (ReaderRow.reader, ReaderRow.half, ReaderRow.added_at, ReaderRow.withdrawn_at)
     columns = (
-        ReaderRow.reader, ReaderRow.half, ReaderRow.added_at,
+        *own,
         func.count(ReviewRow.id).filter(ReviewRow.supersedes.is_(None)).label("done"),
         func.max(ReviewRow.created_at).label("last_active"),
     )  # fmt: skip
     query = select(*columns).outerjoin(ReviewRow, mine).where(ReaderRow.reader_study == number)
-    table = frame(
-        session, query.group_by(ReaderRow.reader, ReaderRow.half, ReaderRow.added_at).order_by(ReaderRow.reader)
-    )
-    return table.assign(readings=study.cases * (1 if study.protocol == "aided" else 2))
+    table = frame(session, query.group_by(*own).order_by(ReaderRow.reader))
+    return table.assign(readings=study.shown * (1 if study.protocol == "aided" else 2))
 
 
 def count_held_cases(session: Session, number: int) -> int:

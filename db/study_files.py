@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from core import study_exchange
 from core.reader_records import ImportedStudy
 from core.records import Refused
-from core.study_readings import Origin, StudyReadings, normalised, stored_readings
+from core.study_readings import Origin, StudyReadings, content_hash, normalised, stored_readings
 from core.tasks import get_task
 from db import imported_studies, reader_studies, study_results
 
@@ -75,5 +75,5 @@ def add_study_file(session: Session, data: bytes, file: str, task: str, named: t
     rows, simulated = study_exchange.read_study(data, file, task)
     name, by = named
     sizes = (rows["reader"].nunique(), rows["case"].nunique(), len(rows))
-    record = ImportedStudy(0, name, task, study_exchange.content_hash(rows, task), simulated, *sizes, by, "")
+    record = ImportedStudy(0, name, task, content_hash(rows, task), simulated, *sizes, by, "")
     return imported_studies.add_imported_study(session, record, rows)

@@ -12,8 +12,10 @@ from sqlalchemy.orm import Session
 from core.records import Refused
 from db.adjudication import adjudicated_references
 from db.frames import frame
-from db.reader_studies import drawn_number, get_reader_study, list_cases, list_readers, study_readings
+from db.reader_studies import get_reader_study, list_cases, study_readings
 from db.reader_turns import held_back
+from db.readers import list_readers, list_withdrawals
+from db.reading_order import drawn_number
 from db.tables import AdjudicationRow, PredictionRow, StudyRow
 
 _CHUNK = 500  # ids in one query: databases limit the parameters of a statement
@@ -40,13 +42,15 @@ def result_readings(session: Session, number: int) -> pd.DataFrame:
 def panel_readings(session: Session, number: int, reader: str) -> pd.DataFrame:
     """`result_readings` for the eyes of one of its readers: all others are "panel 1", "panel 2", … in an order drawn by lot.
 
-    Comments, regions and times of saving of the others are left out, and cases that this person reads in a study that still
-    runs, whose answers would be given away. `Refused` for anybody who does not read the study, and
-    until it is closed.
+    Comments, regions and times of saving of the others are left out, withdrawn readers altogether, and cases that this person
+    reads in a study that still runs, whose answers would be given away. `Refused` for anybody who does not read the study, or
+    was withdrawn from it, and until it is closed.
     """
-    if reader not in list_readers(session, number):
+    gone = {withdrawal.reader for withdrawal in list_withdrawals(session, number)}
+    if reader not in list_readers(session, number).keys() - gone:
         raise Refused("You are not a reader of this study, so it has no page of yours.")
     table = result_readings(session, number)
+    table = table[~table["withdrawn"].astype(bool)]
     hidden = set(session.scalars(held_back(reader)))
     table = table[~table["study_id"].isin(hidden)].reset_index(drop=True)
     others = sorted(set(table["reader"]) - {reader}, key=lambda name: drawn_number(number, "panel", reader, name))

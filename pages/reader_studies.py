@@ -38,7 +38,7 @@ def mine(user: User) -> None:
     for study in found:
         here = progress[study.id]
         with st.container(border=True, gap="small"):
-            title(study, f"{TASKS[study.task].title} · {PROTOCOLS[study.protocol]} · {study.cases} cases")
+            title(study, f"{TASKS[study.task].title} · {PROTOCOLS[study.protocol]} · {study.shown} cases")
             st.progress(here.done / here.readings, text=f"{here.done} of {here.readings} readings saved")
             if here.held:
                 st.caption(held_words(here.held))

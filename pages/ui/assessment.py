@@ -180,7 +180,7 @@ def _store(
 ) -> Review | None:
     where = (case.study.id, case.reviewer)
     draft = drafts.get_draft(session, *where, case.reader_study) or {}
-    if any(r.client_token == token for r in reviews.review_history(session, *where, case.reader_study)):
+    if any(r.client_token == token for r in reviews.review_history(session, *where, case.reader_study, case.repeat)):
         return None
     if draft.get("token") != token or draft.get("phase") != case.phase or not draft.get("label"):
         raise Refused("This case was changed in another tab. Reload the page: what you entered last is kept.")
@@ -192,7 +192,7 @@ def _store(
         session,
         Review(
             study_id=case.study.id, reviewer=case.reviewer, phase=case.phase, label=draft["label"],
-            client_token=token, prediction_id=prediction_id, reader_study=case.reader_study,
+            client_token=token, prediction_id=prediction_id, reader_study=case.reader_study, repeat=case.repeat,
             confidence=said.get("confidence"), likelihood=said.get("likelihood"), birads=said.get("birads") or "",
             heatmap_verdict=said.get("heatmap_verdict") or "", comment=said.get("comment") or "",
             flagged=bool(draft.get("flagged")), regions=tuple(draft.get("regions", case.regions)), seconds=seconds,

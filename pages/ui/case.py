@@ -28,7 +28,8 @@ class Place:
 
     reader_study: ReaderStudy
     progress: Progress
-    repeats: bool  # a case that is looked at again, not the one whose turn it is
+    again: bool  # a case that is looked at again, not the one whose turn it is
+    repeat: int = 0  # 1 where its reader has read it in this phase before, which nothing on the page tells
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,16 @@ class Case:
         return None if self.place is None else self.place.reader_study.id
 
     @property
+    def repeat(self) -> int:
+        """1 for the second reading of a case that a reader study asks for twice, else 0."""
+        return 0 if self.place is None else self.place.repeat
+
+    @property
     def title(self) -> str:
         """What the case is called. In a reader study it has a number only: a name could give the answer away."""
         if self.place is None:
             return self.study.name
-        if self.place.repeats or self.place.progress.turn is None:
+        if self.place.again or self.place.progress.turn is None:
             return "Previous case"
         return f"Case {self.place.progress.turn.number} of {self.place.progress.turn.total}"
 
@@ -104,8 +110,8 @@ class Case:
         return self.key("view")
 
     def key(self, name: str) -> str:
-        """Widget key of this case and phase."""
-        scope = "" if self.place is None else f":{self.place.reader_study.id}"
+        """Widget key of this case and phase, and in a reader study of this reading of it."""
+        scope = "" if self.place is None else f":{self.place.reader_study.id}" + ":2" * self.place.repeat
         return case_key(name, self.study.id, self.phase) + scope
 
 
@@ -124,7 +130,7 @@ def open_case(study_id: str, reviewer: str) -> Case | None:
         draft = drafts.get_draft(session, study_id, reviewer) or {}
     blind = settings.reading_protocol() == "unaided-then-aided" and not history
     phase: Phase = "unaided" if blind else "aided"
-    return _begun(Case(study, reviewer, phase, blind, history, draft if draft.get("phase") == phase else {}))
+    return _begun(Case(study, reviewer, phase, blind, history, _own(draft, phase, 0)))
 
 
 def open_turn(number: int, reviewer: str, study_id: str = "") -> Case | Progress:
@@ -142,21 +148,27 @@ def open_turn(number: int, reviewer: str, study_id: str = "") -> Case | Progress
         again = bool(study_id) and can_look_back(reader_study, progress) and study_id == progress.last
         if turn is None and not again:
             return progress
-        wanted = progress.last if again or turn is None else turn.study_id
-        phase: Phase = "aided" if again or turn is None else turn.phase
+        wanted, phase, repeat = progress.last, "aided", progress.last_repeat
+        if turn is not None and not again:
+            wanted, phase, repeat = turn.study_id, turn.phase, turn.repeat
         study = studies.get_study_summary(session, wanted)
-        history = tuple(reviews.review_history(session, wanted, reviewer, number))
+        history = tuple(reviews.review_history(session, wanted, reviewer, number, repeat))
         draft = drafts.get_draft(session, wanted, reviewer, number) or {}
     assert study is not None  # a case of a reader study is a study: the store's keys see to it
-    place = Place(reader_study, progress, again)
-    draft = draft if draft.get("phase") == phase else {}
-    return _begun(Case(study, reviewer, phase, phase == "unaided", history, draft, place))
+    place = Place(reader_study, progress, again, repeat)
+    return _begun(Case(study, reviewer, phase, phase == "unaided", history, _own(draft, phase, repeat), place))
 
 
 def can_look_back(study: ReaderStudy, progress: Progress) -> bool:
     """Whether the case read last may be opened again: it is wholly read, and seeing the model once more spoils nothing."""
-    unfinished = progress.turn is not None and progress.turn.study_id == progress.last
+    turn = progress.turn
+    unfinished = turn is not None and (turn.study_id, turn.repeat) == (progress.last, progress.last_repeat)
     return study.status == "running" and study.protocol != "washout" and bool(progress.last) and not unfinished
+
+
+def _own(draft: Mapping[str, Any], phase: Phase, repeat: int) -> Mapping[str, Any]:
+    """The draft, where it is of this phase and repeat; else an empty one."""
+    return draft if (draft.get("phase"), draft.get("repeat", 0)) == (phase, repeat) else {}
 
 
 def _begun(case: Case) -> Case:
@@ -184,9 +196,12 @@ def keep_seconds(case: Case) -> None:
     token = st.session_state.get(case.key("token"))
     with store.write() as session:
         draft = drafts.get_draft(session, case.study.id, case.reviewer, case.reader_study)
-        if draft is None and case.place is not None and not case.place.repeats:
-            history = reviews.review_history(session, case.study.id, case.reviewer, case.reader_study)
-            draft = {"phase": case.phase, "token": token} if [r.id for r in history] == case.readings else None
+        if draft is not None:
+            draft = _own(draft, case.phase, case.repeat) or None
+        if draft is None and case.place is not None and not case.place.again:
+            history = reviews.review_history(session, case.study.id, case.reviewer, case.reader_study, case.repeat)
+            begun = {"phase": case.phase, "repeat": case.repeat, "token": token}
+            draft = begun if [r.id for r in history] == case.readings else None
         if draft is not None and draft.get("token") == token and token is not None:
             kept = draft | {"seconds": seconds_spent(case)}
             drafts.save_draft(session, case.study.id, case.reviewer, kept, case.reader_study)
@@ -200,13 +215,11 @@ def keep_draft(case: Case, **changed: Any) -> None:
     token = st.session_state.get(case.key("token"))
     where = (case.study.id, case.reviewer)
     with store.write() as session:
-        history = reviews.review_history(session, *where, case.reader_study)
+        history = reviews.review_history(session, *where, case.reader_study, case.repeat)
         if token is None or [review.id for review in history] != case.readings:
             raise Refused("This reading is saved already. Reload the page to see it.")
-        draft = dict(drafts.get_draft(session, *where, case.reader_study) or {})
-        if draft.get("phase") != case.phase:
-            draft = {}
-        draft |= changed | {"phase": case.phase, "token": token, "seconds": seconds_spent(case)}
+        draft = dict(_own(drafts.get_draft(session, *where, case.reader_study) or {}, case.phase, case.repeat))
+        draft |= changed | {"phase": case.phase, "repeat": case.repeat, "token": token, "seconds": seconds_spent(case)}
         drafts.save_draft(session, *where, draft, case.reader_study)
 
 

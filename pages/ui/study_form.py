@@ -9,6 +9,7 @@ from core.records import Refused
 from core.tasks import TASKS, Task
 from db import engine as store
 from db import models, reader_cases, reader_studies, users
+from db.readers import list_readers
 from db.users import User
 from pages.ui import identity, messages
 from pages.ui.study_panel import PROTOCOLS as TITLES
@@ -41,7 +42,7 @@ def edit(user: User, study: ReaderStudy) -> None:
     """Callback: bring a draft into the form."""
     identity.require_lead(user)
     with store.read() as session:
-        readers = list(reader_studies.list_readers(session, study.id))
+        readers = list(list_readers(session, study.id))
     _empty_form()
     st.session_state.update({
         _EDITED: study.id, "rs_name": study.name, "rs_task": study.task, "rs_protocol": study.protocol, "rs_seed": study.seed,

@@ -75,7 +75,7 @@ def steps(case: Case) -> str | None:
     """The button that looks back, or returns; gives the id of the case that comes next, for its picture to be there."""
     place = case.place
     assert place is not None
-    if place.repeats:
+    if place.again:
         st.button(
             "Back to my turn", icon=":material/arrow_forward:", type="tertiary", shortcut="Alt+Right",
             on_click=st.query_params.pop, args=("study", None),

@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.reader_records import ReaderStudy
 from db import engine as store
-from db import reader_studies, reader_turns, users
+from db import reader_turns, readers, users
 from db.users import User
 from pages.ui import identity, messages
 
@@ -49,13 +49,13 @@ def completeness(study: ReaderStudy) -> None:
 
 def add_reader(user: User, study: ReaderStudy) -> None:
     with store.read() as session:
-        reading = reader_studies.list_readers(session, study.id)
+        reading = readers.list_readers(session, study.id)
         free = [p.name for p in users.list_users(session) if p.role == "reviewer" and p.name not in reading]
     with st.popover("Add a reader", icon=":material/person_add:", disabled=not free):
         name = st.selectbox("Reviewer", free, key=f"rs_add:{study.id}")
         st.button(
             "Add", key=f"rs_add_go:{study.id}", on_click=messages.guarded(act),
-            args=(user, reader_studies.add_reader, study.id, messages.plain(f"{name} reads {study.name}"), name),
+            args=(user, readers.add_reader, study.id, messages.plain(f"{name} reads {study.name}"), name),
         )  # fmt: skip
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from core.records import Refused
 from core.statistics.imrmc import read_imrmc
-from core.study_exchange import NOTICE, content_hash, export_table, imrmc_text, read_study
-from core.study_readings import COLUMNS
+from core.study_exchange import NOTICE, export_table, imrmc_text, read_study
+from core.study_readings import COLUMNS, content_hash
 from tests.core.study_readings_factory import rows, study
 
 NAMES = {"Ann": "R03", "Bob": "R01", "Cid": "R02", "Dee": "R04"}

@@ -8,7 +8,21 @@ from sqlalchemy import text
 
 from core.reader_records import Rules, StudyPlan
 from core.records import Refused
-from db import audit, drafts, engine, holds, models, reader_cases, reader_studies, reader_turns, reviews, studies, users
+from db import (
+    audit,
+    drafts,
+    engine,
+    holds,
+    models,
+    reader_cases,
+    reader_studies,
+    reader_turns,
+    readers,
+    reading_order,
+    reviews,
+    studies,
+    users,
+)
 from db.reviews import ReviewQuery
 from db.studies import WorklistQuery
 from tests.db import make
@@ -52,10 +66,10 @@ def test_order_is_the_seed_s_and_each_reader_s_own(store):
     with engine.read() as session:
         study = reader_studies.get_reader_study(session, number)
     orders = {
-        name: [case for _, case, _ in reader_turns.reading_steps(study, cases, name, 0)] for name in ("Ann", "Bob")
+        name: [step.study_id for step in reading_order.reading_steps(study, cases, name, 0)] for name in ("Ann", "Bob")
     }
-    again = reader_turns.reading_steps(dataclasses.replace(study, id=99, name="other"), cases[::-1], "Ann", 0)
-    assert orders["Ann"] == [case for _, case, _ in again]
+    again = reading_order.reading_steps(dataclasses.replace(study, id=99, name="other"), cases[::-1], "Ann", 0)
+    assert orders["Ann"] == [case for _, case, _, _ in again]
     assert sorted(orders["Ann"]) == sorted(orders["Bob"]) == sorted(cases)
     assert len({tuple(cases), tuple(orders["Ann"]), tuple(orders["Bob"])}) == 3
     assert [case for case, _ in read_all(number)] == orders["Ann"]
@@ -77,7 +91,7 @@ def test_washout_keeps_the_second_session_shut(store):
     """Halves begin with either kind of reading; the second session opens the given days after the reader's last one."""
     number = make.reader_study(make.add_studies(3), "washout")
     with engine.read() as session:
-        halves = reader_studies.list_readers(session, number)
+        halves = readers.list_readers(session, number)
     assert sorted(halves.values()) == [0, 1]
     for reader, half in halves.items():
         assert {phase for _, phase in read_all(number, reader)} == {("unaided", "aided")[half]}
@@ -278,7 +292,7 @@ def test_a_draft_can_be_changed_and_a_running_study_not(store):
         changed = reader_studies.change_draft_study(session, number, plan, "Leo")
         assert changed == reader_studies.get_reader_study(session, number)
         assert reader_studies.list_cases(session, number) == cases[:0:-1]
-        assert reader_studies.list_readers(session, number) == {"Cleo": 0}
+        assert readers.list_readers(session, number) == {"Cleo": 0}
         assert audit.list_entries(session)["action"].iloc[0] == "reader_study.change"
     assert (changed.name, changed.protocol, changed.seed, changed.rules) == (
         "First",
@@ -303,18 +317,18 @@ def test_readers_may_join_while_it_runs_and_nobody_else_s_order_changes(store):
     with engine.write() as session:
         users.add_user(session, "Dora", "reviewer")
         users.add_user(session, "Lea", "lead")
-        halves = reader_studies.list_readers(session, number)
-        reader_studies.add_reader(session, number, "Dora", "Lea")
-        after = reader_studies.list_readers(session, number)
+        halves = readers.list_readers(session, number)
+        readers.add_reader(session, number, "Dora", "Lea")
+        after = readers.list_readers(session, number)
     assert sorted(after.values()) == [0, 0, 1, 1]
     assert {name: after[name] for name in halves} == halves
     assert at(number).turn == before
-    refused("already", reader_studies.add_reader, number, "Dora", "Lea")
-    refused("Lea cannot read", reader_studies.add_reader, number, "Lea", "Lea")
-    refused("Zoe cannot read", reader_studies.add_reader, number, "Zoe", "Lea")
+    refused("already", readers.add_reader, number, "Dora", "Lea")
+    refused("Lea cannot read", readers.add_reader, number, "Lea", "Lea")
+    refused("Zoe cannot read", readers.add_reader, number, "Zoe", "Lea")
     with engine.write() as session:
         reader_studies.close_reader_study(session, number, "Lea")
-    refused("is closed", reader_studies.add_reader, number, "Eve", "Lea")
+    refused("is closed", readers.add_reader, number, "Eve", "Lea")
 
 
 def test_nobody_reads_a_case_in_two_running_studies(store):
@@ -324,7 +338,7 @@ def test_nobody_reads_a_case_in_two_running_studies(store):
     later = make.reader_study(cases[1:], start=False)
     refused("still runs", reader_studies.start_reader_study, later, "Lea")
     apart = make.reader_study(cases[1:], name="apart", readers=("Cem",))
-    refused("still runs", reader_studies.add_reader, apart, "Ann", "Lea")
+    refused("still runs", readers.add_reader, apart, "Ann", "Lea")
 
 
 def test_progress_counts_readings_and_says_nothing_else(store):
@@ -334,7 +348,7 @@ def test_progress_counts_readings_and_says_nothing_else(store):
     with engine.write() as session:
         reviews.add_review(session, dataclasses.replace(saved, id=None, client_token="again", label="benign"))
         table = reader_turns.list_progress(session, number)
-    assert list(table.columns) == ["reader", "half", "added_at", "done", "last_active", "readings"]
+    assert list(table.columns) == ["reader", "half", "added_at", "withdrawn_at", "done", "last_active", "readings"]
     assert table[["reader", "done", "readings"]].values.tolist() == [["Ann", 1, 2], ["Bob", 0, 2]]
     assert table["last_active"].notna().tolist() == [True, False]
 

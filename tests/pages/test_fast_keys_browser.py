@@ -9,7 +9,7 @@ import pytest
 
 from core.reader_records import Rules, StudyPlan
 from core.records import Prediction
-from db import drafts, engine, predictions, reader_studies, reader_turns, reviews, users
+from db import drafts, engine, predictions, reader_studies, reading_order, reviews, users
 from tests.pages.conftest import register
 from tests.pages.test_pages import add_studies
 
@@ -47,8 +47,8 @@ def aided_study(version, reader, likelihood_required=False):
                 "cpu", {"size": [32, 32], "channels": 1, "mean": [0.5], "std": [0.5]}, {},
             )  # fmt: skip
             predictions.add_prediction(session, made, requested_by="Lea")
-    steps = reader_turns.reading_steps(study, cases, reader, 0)
-    return study.id, list(dict.fromkeys(case for _, case, _ in steps))
+    steps = reading_order.reading_steps(study, cases, reader, 0)
+    return study.id, list(dict.fromkeys(step.study_id for step in steps))
 
 
 def begin(visitor, number, key):

@@ -8,7 +8,19 @@ import streamlit as st
 
 from core.reader_records import Rules, StudyPlan
 from core.records import Refused
-from db import adjudication, drafts, engine, holds, models, predictions, reader_studies, reader_turns, reviews, users
+from db import (
+    adjudication,
+    drafts,
+    engine,
+    holds,
+    models,
+    predictions,
+    reader_studies,
+    reader_turns,
+    readers,
+    reviews,
+    users,
+)
 from db.adjudication import QueueQuery
 from pages.ui import identity, ready, study_form
 from pages.ui.clock import Clock
@@ -102,7 +114,7 @@ def test_a_washout_session_shows_no_model_and_then_waits(version):
     """Whoever begins unaided sees no model in the whole session; then the page says when the second one opens."""
     number = make_study(add_studies(2), version, "washout")
     with engine.read() as session:
-        halves = reader_studies.list_readers(session, number)
+        halves = readers.list_readers(session, number)
     blind = next(name for name, half in halves.items() if half == 0)
     at = open_turn(number, blind)
     for _ in range(2):
@@ -306,7 +318,7 @@ def test_a_lead_changes_a_draft_with_the_form_it_was_drawn_up_in(version):
     with engine.read() as session:
         (study,) = reader_studies.list_reader_studies(session)
         assert reader_studies.list_cases(session, number) == cases[:2]
-        assert list(reader_studies.list_readers(session, number)) == ["Ben"]
+        assert list(readers.list_readers(session, number)) == ["Ben"]
     assert (study.id, study.name, study.protocol, study.rules.washout_days) == (number, "Late *Spring*", "washout", 5)
     assert r"**Late \*Spring\***" in [m.value for m in at.markdown], "shown as typed, not as a style"
     assert at.text_input(key="rs_name").value == ""

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from core.reader_records import Rules, StudyPlan
 from core.records import Prediction
-from db import engine, predictions, reader_studies, reader_turns, reviews, users
+from db import engine, predictions, reader_studies, reader_turns, reading_order, reviews, users
 from tests.pages.conftest import register
 from tests.pages.test_pages import add_studies
 
@@ -44,7 +44,7 @@ def washout(version):
     with engine.write() as session:
         for name in ("Dora", "Emil"):
             users.add_user(session, name, "reviewer")
-        lots = ([reader_studies.drawn_number(seed, name) for name in ("Dora", "Emil")] for seed in range(99))
+        lots = ([reading_order.drawn_number(seed, name) for name in ("Dora", "Emil")] for seed in range(99))
         seed = next(seed for seed, lot in enumerate(lots) if lot == sorted(lot))
         plan = StudyPlan(
             "Two sessions",

@@ -9,7 +9,7 @@ import pytest
 
 from core.reader_records import StudyPlan
 from core.records import Prediction
-from db import drafts, engine, predictions, reader_studies, reader_turns, reviews, studies, users
+from db import drafts, engine, predictions, reader_studies, reader_turns, reading_order, reviews, studies, users
 from tests.pages.conftest import WAIT, register
 
 pytestmark = pytest.mark.browser
@@ -174,7 +174,7 @@ def planted_study(version):
         study = reader_studies.add_reader_study(session, plan, "Lena")
         reader_studies.start_reader_study(session, study.id, "Lena")
         order = [
-            case for _, case, phase in reader_turns.reading_steps(study, list(cases), "Cleo", 0) if phase == "aided"
+            case for _, case, phase, _ in reading_order.reading_steps(study, list(cases), "Cleo", 0) if phase == "aided"
         ]
         for case, score in zip(order, scores, strict=True):
             values = {"benign": 1 - score, "malignant": score}
