@@ -13,7 +13,8 @@ from core.commands.ratings import read_ratings, shown
 if TYPE_CHECKING:
     from core.records import Estimate
     from core.statistics.agreement_numbers import LimitsOfAgreement
-    from core.statistics.agreement_summary import PairwiseMatrix, RepeatAgreement
+    from core.statistics.agreement_repeats import RepeatedClasses, RepeatedNumbers
+    from core.statistics.agreement_summary import PairwiseMatrix
     from core.statistics.agreement_table import Ratings
 
 
@@ -32,11 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print every coefficient, the readers two by two, and repeats where asked."""
-    from core.statistics.agreement_summary import agreement_summary, intra_reader, pairwise
+    from core.statistics.agreement_summary import agreement_summary, pairwise
     from core.statistics.agreement_table import COLUMNS, first_and_repeat, ratings_table
 
     table = read_ratings(options.ratings, COLUMNS)
-    repeats = intra_reader(table) if options.repeats else None
+    repeats = _repeats(table, options) if options.repeats else None
     first = first_and_repeat(table)[0] if options.repeats else table
     ratings = ratings_table(first, options.categories)
     found = agreement_summary(ratings, options.level, options.positive)
@@ -48,6 +49,14 @@ def run(options: argparse.Namespace) -> int:
     else:
         print(_text(ratings, (found, pairs, limits, repeats), options.ratings.name))
     return 0
+
+
+def _repeats(table: Any, options: argparse.Namespace) -> Repeats:
+    """Readers against their own second ratings, as numbers too at the interval level."""
+    from core.statistics.agreement_repeats import repeated_classes, repeated_numbers
+
+    classes = repeated_classes(table, tuple(options.categories))
+    return classes, repeated_numbers(table) if options.level == "interval" else {}
 
 
 def _limits(ratings: Ratings) -> dict[tuple[str, str], LimitsOfAgreement]:
@@ -65,11 +74,12 @@ def _limits(ratings: Ratings) -> dict[tuple[str, str], LimitsOfAgreement]:
     }
 
 
+Repeats = tuple["dict[str, RepeatedClasses]", "dict[str, RepeatedNumbers]"]
 Parts = tuple[
     "dict[str, Estimate]",
     "list[PairwiseMatrix]",
     "dict[tuple[str, str], LimitsOfAgreement]",
-    "tuple[dict[str, RepeatAgreement], Estimate] | None",
+    "Repeats | None",
 ]
 
 
@@ -94,9 +104,22 @@ def _json(ratings: Ratings, parts: Parts, level: str) -> dict[str, Any]:
             for (a, b), x in limits.items()
         ]
     if repeats is not None:
-        own = {name: {"raw": estimate_row(r.raw), "kappa": estimate_row(r.kappa)} for name, r in repeats[0].items()}
-        result["repeats"] = {"all": estimate_row(repeats[1]), "by_reader": own}
+        result["repeats"] = {
+            name: {key: estimate_row(e) for key, e in _repeat_figures(name, repeats).items()} for name in repeats[0]
+        }
     return result
+
+
+def _repeat_figures(name: str, repeats: Repeats) -> dict[str, Estimate]:
+    """All that is known of one reader's repeats, by name."""
+    classes, numbers = repeats
+    own = classes[name]
+    found = {"raw": own.raw, "kappa": own.kappa, "AC1": own.ac1}
+    if name in numbers:
+        limits = numbers[name].limits
+        found |= {"ICC(2,1)": numbers[name].icc, "mean difference": limits.bias}
+        found |= {"lower limit": limits.lower, "upper limit": limits.upper}
+    return found
 
 
 def _upper(matrix: PairwiseMatrix) -> list[tuple[str, str]]:
@@ -120,7 +143,9 @@ def _text(ratings: Ratings, parts: Parts, name: str) -> str:
         rows = [(f"{a} − {b}", *(shown(e)[0] for e in (x.bias, x.lower, x.upper))) for (a, b), x in limits.items()]
         blocks.append("Limits of agreement\n" + aligned([("", "mean", "lower", "upper"), *rows]))
     if repeats is not None:
-        rows = [(reader, *shown(r.raw), *shown(r.kappa), f"n = {r.raw.n}") for reader, r in repeats[0].items()]
-        rows.append(("all", *shown(repeats[1]), "", "", f"n = {repeats[1].n}"))
-        blocks.append("Repeats: raw agreement and kappa\n" + aligned(rows))
+        rows = [
+            (reader, name, *shown(e), f"n = {e.n}")
+            for reader in repeats[0] for name, e in _repeat_figures(reader, repeats).items()
+        ]  # fmt: skip
+        blocks.append("Repeats, second against first\n" + (aligned(rows) if rows else "No reader rated a case twice."))
     return "\n\n".join(blocks)

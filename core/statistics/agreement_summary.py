@@ -1,4 +1,4 @@
-"""All that can be said of how far readers agree: with everybody, two by two, and with themselves."""
+"""All that can be said of how far readers agree: with everybody, and two by two."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 
 from core.records import Estimate, Refused
 from core.statistics.agreement import (
@@ -26,9 +25,8 @@ from core.statistics.agreement_many import (
     specific_agreement,
 )
 from core.statistics.agreement_numbers import icc_2_1
-from core.statistics.agreement_table import Ratings, first_and_repeat, ratings_table
+from core.statistics.agreement_table import Ratings
 from core.statistics.agreement_weights import agreement_weights
-from core.statistics.linearised import clustered_proportion
 
 PairStatistic = Literal["raw", "kappa", "linear", "quadratic", "positive", "negative"]
 PAIR_STATISTICS: tuple[PairStatistic, ...] = ("raw", "kappa", "linear", "quadratic", "positive", "negative")
@@ -45,15 +43,6 @@ class PairwiseMatrix:
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     estimates: Mapping[tuple[str, str], Estimate]
-
-
-@dataclass(frozen=True)
-class RepeatAgreement:
-    """How far one reader repeats their own rating of the same case: raw agreement and kappa, with the repeated cases as n."""
-
-    reader: str
-    raw: Estimate
-    kappa: Estimate
 
 
 def agreement_summary(ratings: Ratings, level: Level = "nominal", positive: str = "") -> dict[str, Estimate]:
@@ -134,30 +123,6 @@ def of_tables(
     return PairwiseMatrix(
         statistic, rows, columns, {pair: _of_table(table, statistic, place) for pair, table in tables.items()}
     )
-
-
-def intra_reader(table: pd.DataFrame) -> tuple[dict[str, RepeatAgreement], Estimate]:
-    """Each reader's first rating of a case against their own second, from a long table in the order of reading; and the share
-    of repeats that are equal over all readers, with an interval over cases.
-
-    Readers without a repeat are not there. Columns and refusals as in `ratings_table`.
-    """
-    rated = table.dropna(subset=["rating"]) if "rating" in table.columns else table
-    first, second = first_and_repeat(rated)
-    if second.empty:
-        return {}, clustered_proportion(np.zeros(0), np.zeros(0), reason="no reader read a case twice")
-    order = ratings_table(rated.assign(reader=np.arange(len(rated)))).categories
-    once, again = ratings_table(first, order), ratings_table(second, order)
-    rows = [once.cases.index(case) for case in again.cases]
-    found, same, cases = {}, [], []
-    for j, reader in enumerate(again.readers):
-        a, b = once.codes[rows, once.readers.index(reader)], again.codes[:, j]
-        pair = _cross(a, b, len(order))
-        found[reader] = RepeatAgreement(reader, raw_agreement_from_table(pair), cohen_kappa_from_table(pair))
-        there = (a >= 0) & (b >= 0)
-        same.append(a[there] == b[there])
-        cases.append(np.flatnonzero(there))
-    return found, clustered_proportion(np.concatenate(same), np.concatenate(cases))
 
 
 def _of_table(table: np.ndarray, statistic: PairStatistic, positive: int) -> Estimate:

@@ -35,7 +35,9 @@ def test_json_holds_what_the_summary_gives(file, capsys, level):
     assert {name: row["value"] for name, row in found["agreement"].items()} == {k: e.value for k, e in wanted.items()}
     assert len(found["pairs"]) == 6
     assert ("limits_of_agreement" in found) == (level == "interval")
-    assert set(found["repeats"]["by_reader"]) == {"r0"}
+    assert set(found["repeats"]) == {"r0", "all readers"}
+    assert found["repeats"]["r0"]["raw"]["n"] == found["repeats"]["all readers"]["AC1"]["n"] > 0
+    assert ("ICC(2,1)" in found["repeats"]["r0"]) == (level == "interval")
 
 
 def test_text_for_people(file, capsys):

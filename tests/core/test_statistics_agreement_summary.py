@@ -1,4 +1,4 @@
-"""Tables of ratings, numbers, pairs of readers and repeats."""
+"""Tables of ratings, numbers, and pairs of readers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from core.records import Refused
 from core.statistics.agreement import cohen_kappa, negative_agreement, positive_agreement
 from core.statistics.agreement_many import fleiss_kappa
 from core.statistics.agreement_numbers import icc_2_1, limits_of_agreement
-from core.statistics.agreement_summary import PAIR_STATISTICS, against, agreement_summary, intra_reader, pairwise
-from core.statistics.agreement_table import Ratings, first_and_repeat, ratings_table
+from core.statistics.agreement_summary import PAIR_STATISTICS, against, agreement_summary, pairwise
+from core.statistics.agreement_table import Ratings, ratings_table
 from core.statistics.proportions import wilson
 from tests.core.reference import DATA, needs_data, published
 
@@ -183,27 +183,3 @@ def test_the_summary_holds_what_the_level_allows():
     assert {"agreement on a", "agreement on b"} <= set(agreement_summary(words, positive="b"))
     with pytest.raises(Refused, match="numbers"):
         agreement_summary(words, "interval")
-
-
-def test_repeats():
-    """Reader r0 repeats 2 of 3 cases alike, r1 repeats none; third readings are left out; a gap is no reading."""
-    table = pd.concat([long([[1, 1], [2, 1], [1, 2]]), long([[1], [1], [1]]), long([[9]])])
-    found, everybody = intra_reader(table)
-    assert set(found) == {"r0"}
-    assert found["r0"].raw == wilson(2, 3)
-    assert (everybody.value, everybody.n) == (pytest.approx(2 / 3), 3)
-    first, second = first_and_repeat(table)
-    assert (len(first), len(second)) == (6, 3)
-    none, undefined = intra_reader(long([[1, 2], [2, 2]]))
-    assert (none, undefined.value) == ({}, None)
-    assert "twice" in undefined.reason
-    gap = pd.concat([long([[None]]), long([[1]])])
-    assert intra_reader(gap)[0] == {}
-
-
-def test_repeats_of_several_readers_are_clustered_by_case():
-    """The same case repeated by two readers counts as one unit of the interval."""
-    once, again = long([[1, 1], [2, 2], [1, 2], [1, 1]]), long([[1, 1], [2, 1], [2, 2], [1, 1]])
-    _, everybody = intra_reader(pd.concat([once, again]))
-    assert (everybody.value, everybody.n) == (0.75, 8)
-    assert "clustered" in everybody.method
