@@ -219,6 +219,23 @@ def ratings_of(study: StudyReadings, phase: str, what: What = "label") -> Rating
     return ratings_table(rows.drop(columns=what).assign(rating=given), order)
 
 
+def repeat_ratings(study: StudyReadings, phase: str, what: What = "label") -> pd.DataFrame:
+    """First and second readings of one phase as `agreement_repeats` takes them: case, reader, rating, first ones first."""
+    rows = pd.concat([study.readings, study.repeats])
+    rows = rows[rows["phase"] == phase]
+    given = rows[what].where(rows[what].notna() & (rows[what] != ""), None)
+    return rows[["case", "reader"]].assign(rating=given).reset_index(drop=True)
+
+
+def least_between(study: StudyReadings, phase: str) -> int | None:
+    """The fewest other readings of the phase that lay between a reader's two of one case; None where times are not known."""
+    rows = pd.concat([study.readings, study.repeats])
+    rows = rows[(rows["phase"] == phase) & (rows["created_at"] != "")].sort_values("created_at", kind="stable")
+    rows = rows.assign(place=rows.groupby("reader").cumcount())
+    places = rows.pivot(index=["reader", "case"], columns="repeat", values="place").reindex(columns=[0, 1]).dropna()
+    return None if places.empty else int((places[1] - places[0]).min()) - 1
+
+
 def model_codes(study: StudyReadings, ratings: Ratings) -> np.ndarray:
     """The model's class (N,) of each case of `ratings` as an index into its categories, −1 where there is no result."""
     per_case = study.readings[study.readings["predicted"] != ""].drop_duplicates("case").set_index("case")["predicted"]

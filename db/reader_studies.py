@@ -97,12 +97,12 @@ def get_reader_study(session: Session, number: int) -> ReaderStudy | None:
 
 
 def list_reader_studies(session: Session, *, reader: str = "", status: str = "") -> list[ReaderStudy]:
-    """Reader studies, newest first; with `reader` those that this person reads or has read (never drafts)."""
+    """Reader studies, newest first; with `reader` those that this person reads or has read: no drafts, none withdrawn from."""
     query = _with_cases().order_by(ReaderStudyRow.id.desc())
     if status:
         query = query.where(ReaderStudyRow.status == status)
     if reader:
-        mine = select(ReaderRow.reader_study).where(ReaderRow.reader == reader)
+        mine = select(ReaderRow.reader_study).where(ReaderRow.reader == reader, ReaderRow.withdrawn_at == "")
         query = query.where(ReaderStudyRow.id.in_(mine), ReaderStudyRow.status != "draft")
     return [_record(*found) for found in session.execute(query)]
 

@@ -27,6 +27,13 @@ def list_withdrawals(session: Session, number: int) -> list[Withdrawal]:
     return [Withdrawal(row.reader, row.withdrawn_at, row.withdrawn_because) for row in rows]
 
 
+def withdrawn_from(session: Session, reader: str) -> list[str]:
+    """Names of the reader studies from which that person was withdrawn, newest first."""
+    query = select(ReaderStudyRow.name).join(ReaderRow, ReaderRow.reader_study == ReaderStudyRow.id)
+    query = query.where(ReaderRow.reader == reader, ReaderRow.withdrawn_at != "")
+    return list(session.scalars(query.order_by(ReaderStudyRow.id.desc())))
+
+
 def add_reader(session: Session, number: int, reader: str, actor: str) -> None:
     """Add a reader to a draft or a running study, in the smaller half; `Refused` for a closed one or no reviewer.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from core import study_exchange
-from core.reader_records import ImportedStudy
+from core.reader_records import ImportedStudy, ReaderStudy
 from core.records import Refused
 from core.study_readings import Origin, StudyReadings, content_hash, normalised, stored_readings
 from core.tasks import get_task
@@ -24,25 +24,38 @@ def finished_study(session: Session, called: str) -> tuple[StudyReadings, dict[s
     wanted = called.strip().lower()
     for study in imported_studies.list_imported_studies(session):
         if wanted in (study.name.lower(), f"i{study.id}"):
-            rows = normalised(imported_studies.imported_readings(session, study.id))
-            origin: Origin = "simulated" if study.simulated else "imported"
-            found = StudyReadings(study.name, study.task, rows, origin)
-            return found, {reader: reader for reader in found.readers}
+            found = imported_study(session, study)
+            return found, names_of_imported(found)
     for own in reader_studies.list_reader_studies(session):
         if wanted in (own.name.lower(), str(own.id)):
-            table = study_results.result_readings(session, own.id)
-            if table.empty:
-                raise Refused("Nothing was read in this study.")
-            rows = stored_readings(table, get_task(own.task))
-            origin = "simulated" if own.simulated else "study"
-            return StudyReadings(own.name, own.task, rows, origin), study_results.pseudonyms(session, own.id)
+            return own_study(session, own), study_results.pseudonyms(session, own.id)
     raise Refused(f"There is no reader study called '{called}'.")
+
+
+def own_study(session: Session, study: ReaderStudy) -> StudyReadings:
+    """All readings of a closed study; `Refused` while it is not, and where nothing was read in it."""
+    table = study_results.result_readings(session, study.id)
+    if table.empty:
+        raise Refused("Nothing was read in this study.")
+    origin: Origin = "simulated" if study.simulated else "study"
+    return StudyReadings(study.name, study.task, stored_readings(table, get_task(study.task)), origin)
+
+
+def imported_study(session: Session, study: ImportedStudy) -> StudyReadings:
+    """All readings of a study that was run elsewhere."""
+    rows = normalised(imported_studies.imported_readings(session, study.id))
+    return StudyReadings(study.name, study.task, rows, "simulated" if study.simulated else "imported")
+
+
+def names_of_imported(study: StudyReadings) -> dict[str, str]:
+    """Reader -> what exports call them: readers of imported studies keep the names that the file gave them."""
+    return {reader: reader for reader in study.rows["reader"].unique()}
 
 
 def write_study(study: StudyReadings, names: dict[str, str], path: Path, *, comments: bool = False) -> int:
     """Write the readings as the ending of `path` says (one of `KINDS`) and give their number; readers have pseudonyms.
 
-    `.imrmc` holds likelihoods, or classes where some reader gave none. `Refused` for another ending.
+    `.imrmc` holds first readings only, and likelihoods, or classes where some reader gave none. `Refused` for another ending.
     """
     kind = path.suffix.lower()
     if kind not in KINDS:

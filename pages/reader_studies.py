@@ -7,7 +7,7 @@ import streamlit as st
 from core.reader_records import ReaderStudy
 from core.tasks import TASKS
 from db import engine as store
-from db import models, reader_studies, reader_turns
+from db import models, reader_studies, reader_turns, readers
 from db.users import User
 from pages.ui import identity, messages, study_form, study_steps
 from pages.ui.study_panel import PROTOCOLS, held_words
@@ -30,6 +30,7 @@ def mine(user: User) -> None:
     with store.read() as session:
         found = reader_studies.list_reader_studies(session, reader=user.name)
         progress = {study.id: reader_turns.progress_of(session, study, user.name) for study in found}
+        left = readers.withdrawn_from(session, user.name)
     if not found:
         messages.empty(
             "You read in no study yet", "Once a project lead starts a reader study with you, it is listed here."
@@ -51,6 +52,8 @@ def mine(user: User) -> None:
                 st.page_link("my_results.py", label="My results", icon=":material/person_search:")
             if here.opens_at:
                 st.caption(f"The second session opens on {here.opens_at[:16].replace('T', ' at ')} UTC.")
+    for name in left:
+        st.caption(f"A project lead has withdrawn you from {messages.plain(name)}. What you saved there stays stored.")
 
 
 def card(user: User, study: ReaderStudy) -> None:
@@ -60,6 +63,7 @@ def card(user: User, study: ReaderStudy) -> None:
     asked = [
         "likelihood required" * rules.likelihood_required, "BI-RADS required" * rules.birads_required,
         f"wash-out {rules.washout_days} days" if study.protocol == "washout" else "",
+        f"{rules.repeats} read twice" if rules.repeats else "",
     ]  # fmt: skip
     with st.container(border=True, gap="small"):
         facts = [
@@ -82,7 +86,9 @@ def card(user: User, study: ReaderStudy) -> None:
                 study_steps.step(user, study, "Close", reader_studies.close_reader_study, "Closed")
             if study.status != "closed":
                 study_steps.add_reader(user, study)
-            else:
+            if study.status == "running":
+                study_steps.withdraw_reader(user, study)
+            elif study.status == "closed":
                 st.page_link(
                     "study_results.py",
                     label="Results",

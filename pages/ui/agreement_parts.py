@@ -25,11 +25,11 @@ from core.statistics.agreement_summary import (
 )
 from core.statistics.agreement_table import Ratings
 from core.statistics.subgroups import bands
-from core.study_readings import StudyReadings, What, model_codes, ratings_of
+from core.study_readings import Origin, StudyReadings, What, model_codes, ratings_of
 from core.tasks import TASKS
-from pages.ui.charts import chart, csv
+from pages.ui import study_repeats
 from pages.ui.study_data import computed
-from pages.ui.study_tables import shown, text
+from pages.ui.study_tables import shown, study_chart, study_csv, text
 
 MEANINGS = {
     "percent agreement": "Share of pairs of readers who say the same of a case. Agreement by chance is in it.",
@@ -64,6 +64,7 @@ class Rated:
     given: tuple[What, ...]
     ratings: Callable[[What], Ratings]
     with_model: Callable[[PairStatistic, str], PairwiseMatrix]
+    origin: Origin = "study"
 
 
 def of_study(study: StudyReadings, phase: str) -> Rated:
@@ -75,7 +76,8 @@ def of_study(study: StudyReadings, phase: str) -> Rated:
 
     given: tuple[What, ...] = ("label", "birads", "likelihood")
     there = tuple(what for what in given if (study.readings[what].notna() & (study.readings[what] != "")).any())
-    return Rated(study.task, (study.fingerprint, phase), there, lambda what: ratings_of(study, phase, what), with_model)
+    key = (study.fingerprint, phase)
+    return Rated(study.task, key, there, lambda what: ratings_of(study, phase, what), with_model, study.origin)
 
 
 def coefficients(rated: Rated, key: str) -> None:
@@ -150,19 +152,19 @@ def matrices(rated: Rated, key: str) -> None:
     left, right = st.columns(2, gap="large")
     if several:
         with left:
-            _matrix(between, f"{_PAIRS[statistic]}, reader and reader", f"{key}-readers")
+            _matrix(rated, between, f"{_PAIRS[statistic]}, reader and reader", f"{key}-readers")
     with right if several else left:
-        _matrix(with_model, f"{_PAIRS[statistic]}, model and reader", f"{key}-model")
+        _matrix(rated, with_model, f"{_PAIRS[statistic]}, model and reader", f"{key}-model")
 
 
-def _matrix(matrix: PairwiseMatrix, title: str, name: str) -> None:
+def _matrix(rated: Rated, matrix: PairwiseMatrix, title: str, name: str) -> None:
     def data() -> pd.DataFrame:
         return pd.DataFrame([
             {"row": a, "column": b, "value": e.value, "low": e.low, "high": e.high, "n": e.n}
             for (a, b), e in matrix.estimates.items()
         ])  # fmt: skip
 
-    chart(figures_readers.matrix_figure(matrix, title), name, data)
+    study_chart(rated, figures_readers.matrix_figure(matrix, title), name, data)
 
 
 def groups(study: StudyReadings, phase: str, key: str, facts: Mapping[str, dict[str, object]]) -> None:
@@ -178,7 +180,7 @@ def groups(study: StudyReadings, phase: str, key: str, facts: Mapping[str, dict[
     left, right = st.columns([3, 2], gap="large")
     with left:
         figure = figures_readers.groups_figure(found, f"Agreement by {chosen.lower()}", "Pairs who agree")
-        chart(figure, f"{key}-groups", lambda: pd.DataFrame(rows))
+        study_chart(study, figure, f"{key}-groups", lambda: pd.DataFrame(rows))
     with right:
         shown(pd.DataFrame(rows), "Agreement in groups")
         st.caption(
@@ -234,13 +236,17 @@ def show(study: StudyReadings, key: str, facts: Mapping[str, dict[str, object]])
             key=f"{key}_phase",
         )
         part = st.segmented_control(
-            "Show", ["Coefficients", "Two by two", "Groups"], default="Coefficients", required=True, key=f"{key}_part"
-        )
+            "Show", ["Coefficients", "Two by two", "Groups", "Same reader twice"], default="Coefficients", required=True,
+            key=f"{key}_part",
+        )  # fmt: skip
     if part == "Coefficients":
         coefficients(of_study(study, phase), key)
     elif part == "Two by two":
         matrices(of_study(study, phase), key)
+    elif part == "Same reader twice":
+        study_repeats.show(study, phase, key)
     else:
         groups(study, phase, key, facts)
     if part == "Coefficients":
-        csv(lambda: study.readings[["case", "reader", "phase", "label", "birads", "likelihood"]], f"{key}-ratings")
+        columns = ["case", "reader", "phase", "label", "birads", "likelihood"]
+        study_csv(study, lambda: study.readings[columns], f"{key}-ratings")

@@ -12,10 +12,9 @@ import streamlit as st
 from core import settings
 from core.reader_records import ReaderStudy
 from core.records import Refused
-from core.study_readings import Origin, StudyReadings, normalised, stored_readings
-from core.tasks import get_task
+from core.study_readings import Origin, StudyReadings
 from db import engine as store
-from db import imported_studies, reader_studies, study_results
+from db import imported_studies, reader_studies, study_files, study_results
 from db.users import User
 from pages.ui import identity, jobs
 
@@ -70,13 +69,13 @@ def _load(store_address: str, study: Finished, decisions: int) -> StudyReadings:
     with store.read() as session:
         if study.origin == "imported":
             record = imported_studies.get_imported_study(session, study.number)
-            rows = normalised(imported_studies.imported_readings(session, study.number))
-            origin: Origin = "simulated" if record and record.simulated else "imported"
-            return StudyReadings(study.name, study.task, rows, origin)
-        table = study_results.result_readings(session, study.number)
-    if table.empty:
-        raise Refused("Nothing was read in this study.")
-    return StudyReadings(study.name, study.task, stored_readings(table, get_task(study.task)), study.origin)
+            if record is not None:
+                return study_files.imported_study(session, record)
+        else:
+            own = reader_studies.get_reader_study(session, study.number)
+            if own is not None:
+                return study_files.own_study(session, own)
+    raise Refused("This reader study is not in the store.")
 
 
 @st.cache_resource(show_spinner=False)

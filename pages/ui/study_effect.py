@@ -9,11 +9,10 @@ from core.records import Estimate
 from core.statistics.model_effect import GROUPS, SHARES, ModelEffect, effect_by_reader, model_effect
 from core.statistics.reading_strategies import FIGURES, STRATEGIES, Scenario, Strategy, what_if
 from core.study_readings import StudyReadings, effect_table, strategy_table
-from pages.ui.charts import csv
 from pages.ui.jobs import Job
 from pages.ui.study_data import computed
 from pages.ui.study_readers import model_threshold
-from pages.ui.study_tables import percent, say_few_readers, shown, text
+from pages.ui.study_tables import percent, say_few_readers, shown, study_csv, text
 
 SHARE_TITLES = {
     "changed": "Changed their class",
@@ -76,7 +75,7 @@ def effect(study: StudyReadings) -> None:
     st.caption(
         "95 % bootstrap intervals over cases (within the truth) and readers together; a reader's own over cases. n counts readings."
     )
-    csv(lambda: pd.DataFrame(_effect_rows(whole, by_reader)), "effect")
+    study_csv(study, lambda: pd.DataFrame(_effect_rows(whole, by_reader)), "effect")
 
 
 def _effects(table: pd.DataFrame, positive: str, job: Job) -> tuple[ModelEffect, dict[str, ModelEffect]]:
@@ -155,7 +154,7 @@ def strategies(study: StudyReadings) -> None:
     if found is None:
         return
     say_few_readers(len(pool))
-    _strategy_tables(found)
+    _strategy_tables(study, found)
     notes = ["" if scored else "The model has no result of some cases, so strategies with it are left out.",
              "Aided readings are not independent of the model: strategies that combine both flatter it."
              if phase == "aided" and scored else ""]  # fmt: skip
@@ -166,7 +165,7 @@ def strategies(study: StudyReadings) -> None:
     )
 
 
-def _strategy_tables(found: dict[str, Strategy]) -> None:
+def _strategy_tables(study: StudyReadings, found: dict[str, Strategy]) -> None:
     def cell(figure: str, e: Estimate | None) -> str:
         if e is not None and figure in ("found_per_1000", "reads_per_1000"):
             return text(e, 1 if figure == "found_per_1000" else 0)
@@ -187,7 +186,7 @@ def _strategy_tables(found: dict[str, Strategy]) -> None:
     ]  # fmt: skip
     if changes:
         shown(pd.DataFrame(changes), "Changes")
-    csv(lambda: pd.DataFrame([
+    study_csv(study, lambda: pd.DataFrame([
         {"strategy": name, "figure": f, "value": e.value, "low": e.low, "high": e.high, "n": e.n}
         for name, s in found.items() for f, e in s.figures.items() if f in FIGURES
     ]), "what-if")  # fmt: skip

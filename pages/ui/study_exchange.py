@@ -25,7 +25,7 @@ MAX_MB = 200
 def pseudonyms_of(study: Finished, readings: StudyReadings) -> dict[str, str]:
     """Reader -> pseudonym; readers of imported studies come with the names that the file gave them."""
     if study.origin == "imported":
-        return {name: name for name in readings.readers}
+        return study_files.names_of_imported(readings)
     with store.read() as session:
         return study_results.pseudonyms(session, study.number)
 
@@ -59,8 +59,9 @@ def downloads(user: User, study: Finished, readings: StudyReadings) -> None:
         if study.origin != "imported":
             _download("Adjudications (CSV)", lambda: decisions(study), f"{file}-adjudications.csv", "text/csv")
     st.caption(
-        f"One row per reader, case and phase: class, likelihood, BI-RADS, confidence, seconds, regions, the model's result, both "
-        f"reference standards. Readers have pseudonyms, cases their content hash. {NOTICE}."
+        f"One row per reader, case, phase and repeat (1: read a second time): class, likelihood, BI-RADS, confidence, seconds, "
+        f"regions, the model's result, both reference standards, and whether the reader was withdrawn; .imrmc has first readings "
+        f"alone. Readers have pseudonyms, cases their content hash. {NOTICE}."
     )
     shown = table().drop(columns=["regions", "notice"])
     st.dataframe(shown.head(200), hide_index=True, height=320, alt="Readings")
@@ -92,8 +93,8 @@ def import_form(user: User) -> None:
     )
     st.caption(
         f"Columns {', '.join(study_exchange.NEEDED)}; as far as known likelihood, confidence, birads, seconds, adjudicated, "
-        "predicted and score (the model's class and probability), regions. Use pseudonyms. A file that breaks a "
-        "rule is refused whole."
+        "predicted and score (the model's class and probability), regions, repeat (1: read a second time). Use pseudonyms. "
+        "A file that breaks a rule is refused whole."
     )
     st.button(
         "Import", type="primary", icon=":material/upload:", disabled=file is None, key=f"sr_import_go:{generation}",

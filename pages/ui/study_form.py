@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import streamlit as st
 
-from core.reader_records import PROTOCOLS, ReaderStudy, Rules, StudyPlan
+from core.reader_records import PROTOCOLS, ReaderStudy, Rules, StudyPlan, repeat_gap
 from core.records import Refused
 from core.tasks import TASKS, Task
 from db import engine as store
@@ -19,9 +21,11 @@ SOURCES = {"sample": "Sample by reference standard", "query": "Query", "list": "
 KEPT = "kept"  # a fourth source while a draft is changed: the cases that it has
 MAX_LIST_BYTES = 1_000_000
 SHOWN_UNKNOWN = 10
+TWICE = "For the agreement of readers with themselves. All other results use the first reading of each case."
+BETWEEN = "0: half of the cases."
 _STARTS = {
     "rs_protocol": "sequential", "rs_seed": 1, "rs_source": "sample", "rs_likelihood": True, "rs_birads": False,
-    "rs_days": 28,
+    "rs_days": 28, "rs_twice": 0, "rs_twice_as": "number", "rs_between": 0,
 }  # fmt: skip
 _EDITED = "rs_edited"  # id of the draft in the form; none while a new one is drawn up
 
@@ -48,7 +52,7 @@ def edit(user: User, study: ReaderStudy) -> None:
         _EDITED: study.id, "rs_name": study.name, "rs_task": study.task, "rs_protocol": study.protocol, "rs_seed": study.seed,
         f"rs_model:{study.task}": study.model_version, "rs_readers": readers, "rs_source": KEPT,
         "rs_likelihood": study.rules.likelihood_required, "rs_birads": study.rules.birads_required,
-        "rs_days": study.rules.washout_days,
+        "rs_days": study.rules.washout_days, "rs_twice": study.rules.repeats, "rs_between": study.rules.least_between,
     })  # fmt: skip
 
 
@@ -88,10 +92,12 @@ def show(user: User, edited: ReaderStudy | None = None) -> None:
             "Seed", 0, 2**31 - 1, key="rs_seed", help="Fixes the sample and every reader's order: the same seed, the same study."
         )  # fmt: skip
         cases = _cases(task, int(seed), edited)
-        twice = 1 if protocol == "aided" else 2
-        st.markdown(
-            f"**{len(cases)} cases × {len(readers)} readers × {twice} = {len(cases) * len(readers) * twice} readings**"
-        )
+        rules = _repeats(rules, protocol, len(cases))
+        phases = 1 if protocol == "aided" else 2
+        again = f" + {rules.repeats} again" if rules.repeats else ""
+        total = (len(cases) + rules.repeats) * len(readers) * phases
+        shown = f"({len(cases)} cases{again})" if again else f"{len(cases)} cases"
+        st.markdown(f"**{shown} × {len(readers)} readers × {phases} = {total} readings**")
         plan = (name, task.name, protocol, version, tuple(cases), tuple(readers), int(seed), rules)
         with st.container(horizontal=True):
             st.button(
@@ -133,6 +139,31 @@ def _rules(task: Task, protocol: str) -> Rules:
         if protocol == "washout":
             days = st.number_input("Wash-out, days", 0, 365, key="rs_days", width=160)
     return Rules(likelihood, birads, int(days))
+
+
+def _repeats(rules: Rules, protocol: str, cases: int) -> Rules:
+    """How many cases every reader reads twice, as a number or a share, and how far apart."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        twice = int(st.number_input("Cases read twice", 0, 5000, key="rs_twice", width=150, help=TWICE))
+        share = st.segmented_control(
+            "As", ["number", "share"], required=True, key="rs_twice_as", label_visibility="collapsed",
+            format_func={"number": "cases", "share": "% of cases"}.get,
+        ) == "share"  # fmt: skip
+        between = int(
+            st.number_input("Other cases between, at least", 0, 5000, key="rs_between", width=210, help=BETWEEN)
+        )
+    number = round(twice * cases / 100) if share else twice
+    rules = replace(rules, repeats=number, least_between=between)
+    if number and cases:
+        apart, room = repeat_gap(rules, cases), max(0, cases - repeat_gap(rules, cases))
+        late = " An unaided second reading comes after the model was shown with the first." * (protocol == "sequential")
+        st.caption(
+            f":orange[{apart} other cases in between leave room for {room} of {cases} cases to be read twice.]"
+            if number > room
+            else f"{number} cases, drawn by the seed, come a second time in each phase, after {apart} others or more; readers are "
+            f"not told which.{late}"
+        )
+    return rules
 
 
 def _cases(task: Task, seed: int, edited: ReaderStudy | None) -> list[str]:

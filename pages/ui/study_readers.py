@@ -18,10 +18,9 @@ from core.statistics.mrmc_standalone import StandAloneResult, against_readers
 from core.statistics.paired import Difference
 from core.study_readings import CALLED, Crossed, StudyReadings, crossed, model_scores, reader_figures
 from core.tasks import TASKS
-from pages.ui.charts import chart, csv
 from pages.ui.study_data import computed
 from pages.ui.study_tables import FIGURES as TITLES
-from pages.ui.study_tables import difference_text, p_text, shown, text
+from pages.ui.study_tables import difference_text, p_text, shown, study_chart, study_csv, text, without_n
 
 _KINDS = {
     "readers and cases": "Random readers, random cases (RRRC)",
@@ -55,7 +54,7 @@ def readers(study: StudyReadings) -> None:
         "Sensitivity and specificity of the class given (Wilson), AUC of the likelihood (DeLong), seconds with Student's t; "
         "95 % intervals over this study's cases, each reader alone."
     )
-    csv(lambda: _figures_csv(found), "reader-figures")
+    study_csv(study, lambda: _figures_csv(found), "reader-figures")
 
 
 def _one_figure(study: StudyReadings, found: dict[tuple[str, str], dict[str, Estimate]], figure: str) -> None:
@@ -130,7 +129,8 @@ def mrmc(study: StudyReadings) -> None:
         scores = _scores(study, cube)
         roc = cube if figure == "auc" else None
         if roc is not None:
-            chart(figures_readers.readers_roc_figure(roc.ratings, scores), "readers-roc", lambda: _roc_data(cube))
+            drawn = figures_readers.readers_roc_figure(roc.ratings, scores)
+            study_chart(study, drawn, "readers-roc", lambda: _roc_data(cube))
             st.caption("Thin: one reader each. Thick: mean sensitivity at equal specificity, for the eye.")
     _alone(study, cube, (figure, covariance, threshold))
 
@@ -145,7 +145,7 @@ def _mrmc_table(result: MrmcResult) -> None:
     for kind in GENERALISATIONS:
         analysis = result.analyses[kind]
         row = {"Generalises to": _KINDS[kind]}
-        row |= {name.capitalize(): text(e, 3).split(", n =")[0] for name, e in analysis.modalities.items()}
+        row |= {name.capitalize(): without_n(e) for name, e in analysis.modalities.items()}
         for c in analysis.differences:
             row |= {
                 "Aided − unaided": _turned(c.difference),
@@ -271,7 +271,7 @@ def planner(study: StudyReadings) -> None:
     left, right = st.columns([3, 2], gap="large")
     with left:
         data = pd.DataFrame(grid.power, index=grid.readers, columns=grid.cases).reset_index(names="readers")
-        chart(figures_readers.power_figure(grid, power), "power", lambda: data)
+        study_chart(study, figures_readers.power_figure(grid, power), "power", lambda: data)
     with right:
         table = pd.DataFrame({
             "Readers": list(needed),

@@ -18,11 +18,10 @@ from db import engine as store
 from db import reader_studies
 from db.users import User
 from pages.ui import identity
-from pages.ui.charts import csv
 from pages.ui.jobs import Job
 from pages.ui.resources import engine, study_pixels
 from pages.ui.study_data import Finished, computed
-from pages.ui.study_tables import percent, shown
+from pages.ui.study_tables import percent, shown, study_csv
 
 Row = tuple[str, str, str, int, Overlap]  # reader, phase, case, image, what was found
 POINT_RADIUS = 5.0  # pixels about a point that count as marked
@@ -56,7 +55,7 @@ def show(user: User, study: Finished, readings: StudyReadings) -> None:
     if not found:
         st.info("This model gives no Grad-CAM of these cases in one pass, so there is nothing to compare.")
         return
-    _tables(found, readings.task)
+    _tables(found, readings)
 
 
 def compare(drawn: pd.DataFrame, version: str, task: str, job: Job) -> list[Row]:
@@ -89,7 +88,7 @@ def _maps(case: str, version: str, task: str) -> dict[int, np.ndarray]:
     return found
 
 
-def _tables(found: list[Row], task: str) -> None:
+def _tables(found: list[Row], study: StudyReadings) -> None:
     def line(title: str, own: list[Row]) -> dict[str, str]:
         summary = localisation_summary([row[4] for row in own], [row[2] for row in own])
         return {"Reader": title, **{text: percent(summary[name]) for name, text in _TITLES.items()}}
@@ -100,13 +99,13 @@ def _tables(found: list[Row], task: str) -> None:
         *(line(reader, [row for row in found if row[0] == reader]) for reader in readers),
     ]
     shown(pd.DataFrame(rows), "Regions and heatmaps")
-    of = TASKS[task].positive or "the predicted class"
+    of = TASKS[study.task].positive or "the predicted class"
     st.caption(
         f"Grad-CAM of {of}. Pointing game: the map's maximum lies in the reader's region. Evidence inside would be the area "
         "marked if the map were the same everywhere. 95 % intervals, over cases where readers share them. A heatmap is no "
         "lesion outline."
     )
-    csv(lambda: pd.DataFrame([
+    study_csv(study, lambda: pd.DataFrame([
         {"reader": r, "phase": p, "case": c, "image": i, "hit": o.hit, "energy": o.energy, "iou": o.iou, "area": o.area}
         for r, p, c, i, o in found
     ]), "regions")  # fmt: skip

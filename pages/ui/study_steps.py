@@ -27,15 +27,16 @@ def completeness(study: ReaderStudy) -> None:
     with store.read() as session:
         table = reader_turns.list_progress(session, study.id)
         held = reader_turns.count_held_cases(session, study.id) if study.status == "running" else 0
-    total = int(table["readings"].sum())
-    st.progress(table["done"].sum() / total, text=f"{table['done'].sum()} of {total} readings saved")
+    active = table[table["withdrawn_at"] == ""]
+    done, total = int(active["done"].sum()), int(active["readings"].sum())
+    st.progress(done / total, text=f"{done} of {total} readings saved")
     if held:
         st.caption(f"{held} of {study.cases} cases {'is' if held == 1 else 'are'} held: readers go on with the others.")
         st.page_link("clean.py", label="Look for names in them", icon=":material/ink_eraser:")
     first = {0: "unaided", 1: "aided"} if study.protocol == "washout" else {}
     shown = pd.DataFrame(
         {
-            "Reader": table["reader"],
+            "Reader": table["reader"].where(table["withdrawn_at"] == "", table["reader"] + " (withdrawn)"),
             "Done": table["done"] / table["readings"] * 100,
             "Readings": table["done"].astype(str) + " of " + table["readings"].astype(str),
             "Begins": table["half"].map(first),
@@ -48,6 +49,7 @@ def completeness(study: ReaderStudy) -> None:
 
 
 def add_reader(user: User, study: ReaderStudy) -> None:
+    """Another reader for a draft or a running study."""
     with store.read() as session:
         reading = readers.list_readers(session, study.id)
         free = [p.name for p in users.list_users(session) if p.role == "reviewer" and p.name not in reading]
@@ -56,6 +58,26 @@ def add_reader(user: User, study: ReaderStudy) -> None:
         st.button(
             "Add", key=f"rs_add_go:{study.id}", on_click=messages.guarded(act),
             args=(user, readers.add_reader, study.id, messages.plain(f"{name} reads {study.name}"), name),
+        )  # fmt: skip
+
+
+def withdraw_reader(user: User, study: ReaderStudy) -> None:
+    """Take a reader out of a running study, with a reason."""
+    with store.read() as session:
+        gone = {withdrawal.reader for withdrawal in readers.list_withdrawals(session, study.id)}
+        reading = [name for name in readers.list_readers(session, study.id) if name not in gone]
+    with st.popover(
+        "Withdraw a reader", icon=":material/person_remove:", disabled=len(reading) < 2, key=f"rs_out_of:{study.id}"
+    ):
+        st.markdown(
+            "What they read stays stored and exported with a mark; results leave it out unless you ask for it. "
+            "Whoever is withdrawn cannot come back: the cases return to their daily work."
+        )
+        name = st.selectbox("Reader", reading, key=f"rs_out:{study.id}")
+        why = st.text_input("Why", max_chars=500, key=f"rs_out_why:{study.id}", placeholder="kept in the audit log")
+        st.button(
+            "Withdraw", type="primary", key=f"rs_out_go:{study.id}", disabled=not why.strip(), on_click=messages.guarded(act),
+            args=(user, readers.withdraw_reader, study.id, messages.plain(f"{name} no longer reads {study.name}"), name, why),
         )  # fmt: skip
 
 

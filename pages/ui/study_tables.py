@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from core.figures import estimate_text
 from core.records import Estimate
 from core.statistics.paired import Difference
-from core.study_readings import StudyReadings
+from core.study_readings import Origin, StudyReadings
+from pages.ui.charts import chart, csv
 
 FIGURES = {
     "accuracy": "Accuracy", "sensitivity": "Sensitivity", "specificity": "Specificity", "auc": "AUC", "seconds": "Seconds per case",
@@ -22,6 +25,11 @@ SIMULATED = "Simulated readers: no person read these cases. Nothing here says an
 def text(estimate: Estimate | None, digits: int = 2) -> str:
     """An estimate as a cell, '–' where there is none."""
     return "–" if estimate is None else estimate_text(estimate, digits)
+
+
+def without_n(estimate: Estimate, digits: int = 3) -> str:
+    """An estimate as a cell of a table that says n elsewhere."""
+    return text(estimate, digits).split(", n =")[0]
 
 
 def percent(estimate: Estimate | None) -> str:
@@ -73,6 +81,30 @@ def say_few_readers(readers: int) -> None:
             f":orange[{readers} readers only: resampling cannot show how much readers differ, so these intervals are probably too "
             "narrow.]"
         )
+
+
+class _Has(Protocol):
+    @property
+    def origin(self) -> Origin: ...
+
+
+def study_chart(study: _Has, figure: go.Figure, name: str, data: Callable[[], pd.DataFrame]) -> None:
+    """A chart of a study with its data; those of simulated readers say so in the picture too."""
+    if study.origin == "simulated":
+        figure.add_annotation(
+            text="Simulated readers", xref="paper", yref="paper", x=1, y=1, xanchor="right", yanchor="bottom", showarrow=False,
+            font={"color": "#d29922"},
+        )  # fmt: skip
+    chart(figure, name, _marked(study, data))
+
+
+def study_csv(study: _Has, data: Callable[[], pd.DataFrame], name: str) -> None:
+    """Figures of a study as CSV; those of simulated readers say so in a column."""
+    csv(_marked(study, data), name)
+
+
+def _marked(study: _Has, data: Callable[[], pd.DataFrame]) -> Callable[[], pd.DataFrame]:
+    return (lambda: data().assign(simulated=True)) if study.origin == "simulated" else data
 
 
 def shown(table: pd.DataFrame, name: str, **config: str) -> None:
