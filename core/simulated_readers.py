@@ -50,11 +50,16 @@ def draw_readers(count: int, seed: int) -> list[SimulatedReader]:
 
 
 def simulate(
-    truth: np.ndarray, scores: np.ndarray, readers: list[SimulatedReader], seed: int
+    truth: np.ndarray, scores: np.ndarray, readers: list[SimulatedReader], seed: int, repeat: int = 0
 ) -> list[dict[str, SimulatedReadings]]:
-    """Phase (unaided, aided) -> readings of the cases, for each reader: `truth` (N,) in {0, 1}, `scores` (N,) the model's 0–1."""
+    """Phase (unaided, aided) -> readings of the cases, for each reader: `truth` (N,) in {0, 1}, `scores` (N,) the model's 0–1.
+
+    With `repeat` 1 another reading of the same cases: as difficult as before, with new noise of the readers' own.
+    """
     rng = np.random.default_rng([seed, 2])
     evidence = 2 * np.asarray(truth, dtype=np.float64) - 1 + _SHARED * rng.normal(size=len(truth))
+    if repeat:
+        rng = np.random.default_rng([seed, 2, repeat])
     p = np.clip(np.asarray(scores, dtype=np.float64), _CLIP, 1 - _CLIP)
     said = np.log(p / (1 - p))
     found = []

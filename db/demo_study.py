@@ -43,10 +43,11 @@ def add_demo_study(
     truth = np.array([study.reference_standard == task.positive for study in cases], dtype=int)
     scores = np.array([said[study.id].probabilities[task.positive] for study in cases])
     names = [f"Simulated reader {place}" for place in range(1, READERS + 1)]
-    drawn = dict(zip(names, simulate(truth, scores, draw_readers(READERS, seed), seed), strict=True))
+    twice = [simulate(truth, scores, draw_readers(READERS, seed), seed, repeat) for repeat in (0, 1)]
+    drawn = dict(zip(names, zip(*twice, strict=True), strict=True))
     plan = StudyPlan(
-        NAME, task.name, "sequential", version, tuple(study.id for study in cases), tuple(names), seed, Rules(),
-        simulated=True,
+        NAME, task.name, "sequential", version, tuple(study.id for study in cases), tuple(names), seed,
+        Rules(repeats=len(cases) // 4), simulated=True,
     )  # fmt: skip
     with store.write() as session:
         for name in names:
@@ -63,7 +64,10 @@ def add_demo_study(
 
 
 def _read(
-    session: Session, study: ReaderStudy, name: str, what: tuple[dict[str, SimulatedReadings], dict[str, int], dict]
+    session: Session,
+    study: ReaderStudy,
+    name: str,
+    what: tuple[tuple[dict[str, SimulatedReadings], ...], dict[str, int], dict],
 ) -> None:
     """All readings of one simulated reader, in the order that the seed drew."""
     drawn, shown, boxes = what
@@ -71,13 +75,13 @@ def _read(
     negative = next(label for label in task.classes if label != task.positive)
     half = readers.list_readers(session, study.id)[name]
     rng = np.random.default_rng([study.seed, 3, sum(name.encode())])
-    for _, case, phase, _ in reading_order.reading_steps(study, cases, name, half):
-        i, read = cases.index(case), drawn[phase]
+    for _, case, phase, repeat in reading_order.reading_steps(study, cases, name, half):
+        i, read = cases.index(case), drawn[repeat][phase]
         label = task.positive if read.positive[i] else negative
         reviews.add_review(session, Review(
-            case, name, phase, label, f"demo-{study.id}-{name}-{case}-{phase}",
+            case, name, phase, label, f"demo-{study.id}-{name}-{case}-{phase}-{repeat}",
             prediction_id=shown[case] if phase == "aided" else None, confidence=int(read.confidence[i]),
-            likelihood=int(read.likelihood[i]), seconds=float(read.seconds[i]), reader_study=study.id,
+            likelihood=int(read.likelihood[i]), seconds=float(read.seconds[i]), reader_study=study.id, repeat=repeat,
             regions=_region(boxes.get(case), phase, bool(read.positive[i]), rng),
         ))  # fmt: skip
 

@@ -21,8 +21,8 @@ KINDS = {"": "All", "readers": "Readers differ", "model": "Readers against the m
 def scope() -> QueueQuery:
     """Daily work or a closed reader study, one kind of disagreement or both."""
     with store.read() as session:
-        closed = {study.id: study.name for study in reader_studies.list_reader_studies(session, status="closed")}
-    titles = {DAILY: "Daily work"} | closed
+        closed = {study.id: study for study in reader_studies.list_reader_studies(session, status="closed")}
+    titles = {DAILY: "Daily work"} | {number: study.name for number, study in closed.items()}
     asked = st.query_params.get("reader_study", "")
     at = list(titles).index(int(asked)) if asked.isdigit() and int(asked) in titles else 0
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -38,6 +38,8 @@ def scope() -> QueueQuery:
             "Waiting", list(labels), format_func=labels.get, default="", required=True, key="adj_kind"
         )
         st.badge(f"{counts['decided']} decided", color="green")
+        if number in closed and closed[number].simulated:
+            st.badge("Simulated", color="orange")
     return QueueQuery(query.reader_study, kind or "")
 
 

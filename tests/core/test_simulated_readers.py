@@ -19,6 +19,17 @@ def test_the_same_seed_gives_the_same_readings_and_another_seed_others():
     assert readers != draw_readers(3, 6)
 
 
+def test_another_reading_of_the_same_cases_is_like_the_first_but_not_the_same():
+    """The first one stays as it was; the second shares the cases' difficulty, so it resembles the first beyond the truth."""
+    (first,), (plain,), (second,) = (
+        simulate(TRUTH, SCORES, draw_readers(1, 5), 5, *repeat) for repeat in ((0,), (), (1,))
+    )
+    a, b = first["unaided"].likelihood, second["unaided"].likelihood
+    assert (a == plain["unaided"].likelihood).all()
+    assert (a != b).any()
+    assert all(np.corrcoef(a[TRUTH == t], b[TRUTH == t])[0, 1] > 0.2 for t in (0, 1))
+
+
 def test_values_lie_in_the_ranges_of_a_review():
     """0–100, positive from 50 on, positive seconds."""
     for phases in simulate(TRUTH, SCORES, draw_readers(2, 1), 1):
