@@ -17,6 +17,7 @@ from core.tasks import Task, get_task
 NOTICE = "Research use, not for diagnosis"
 NEEDED = ("case", "reader", "phase", "label", "truth")
 MOST_ROWS = 1_000_000
+LONGEST_NAME = 200  # of a case or reader: a content hash has 64 characters
 _RANGES = {"repeat": (0, 1), "likelihood": (0, 100), "confidence": (0, 100), "seconds": (0, 1e7), "score": (0, 1)}
 _PER_CASE = ("truth", "adjudicated", "predicted", "score")
 
@@ -64,11 +65,14 @@ def read_study(data: bytes, name: str, task_name: str) -> tuple[pd.DataFrame, bo
     table.columns = [str(column).strip().lower() for column in table.columns]
     missing = [column for column in NEEDED if column not in table.columns]
     if missing:
-        raise Refused(f"{name} needs the columns {', '.join(NEEDED)}; {', '.join(missing)} is missing.")
+        there = ", ".join(table.columns[:8]) + (" …" if len(table.columns) > 8 else "")
+        raise Refused(f"{name} needs the columns {', '.join(NEEDED)}; it lacks {', '.join(missing)} (it has {there}).")
     if table.columns.duplicated().any():
         raise Refused(f"{name} has the column {table.columns[table.columns.duplicated()][0]} twice.")
-    if not 0 < len(table) <= MOST_ROWS:
-        raise Refused(f"{name} holds {len(table):,} rows; an import needs 1 to {MOST_ROWS:,}.")
+    if not len(table):
+        raise Refused(f"{name} holds no readings: there is a header and nothing beneath.")
+    if len(table) > MOST_ROWS:
+        raise Refused(f"{name} holds {len(table):,} rows; an import has {MOST_ROWS:,} at most.")
     if "task" in table.columns and (set(table["task"].dropna().astype(str)) - {task.name}):
         raise Refused(f"{name} holds readings of {table['task'].dropna().iloc[0]}, not of {task.name}.")
     simulated = "simulated" in table.columns and table["simulated"].astype(str).str.strip().str.lower().eq("true").any()
@@ -79,6 +83,8 @@ def read_study(data: bytes, name: str, task_name: str) -> tuple[pd.DataFrame, bo
 
 
 def _parsed(data: bytes, name: str) -> pd.DataFrame:
+    if not data.strip():
+        raise Refused(f"{name} is empty.")
     try:
         if data[:4] == b"PAR1":
             return pd.read_parquet(io.BytesIO(data))
@@ -110,6 +116,8 @@ def _checked_texts(rows: pd.DataFrame, task: Task, name: str) -> pd.DataFrame:
     for column in ("case", "reader"):
         rows[column] = rows[column].str.strip()
         _refuse(rows[column] == "", name, f"the {column} is empty")
+        unfit = [not text.isprintable() or len(text) > LONGEST_NAME for text in rows[column]]
+        _refuse(pd.Series(unfit), name, f"the {column} must be of 1 to {LONGEST_NAME} printable characters")
     rows["phase"] = rows["phase"].str.strip().str.lower()
     _refuse(~rows["phase"].isin(PHASES), name, f"the phase must be {' or '.join(PHASES)}")
     for column, optional in (("label", False), ("truth", True), ("adjudicated", True), ("predicted", True)):

@@ -112,4 +112,7 @@ def add_import(user: User, file: object, name: str, task: str) -> None:
     if added is None:
         raise Refused("These readings are in the store already; nothing was added.")
     st.query_params["study"] = f"i{added.id}"
-    messages.saved(f"Imported {added.name}: {added.rows:,} readings of {added.readers} readers")
+    readings, readers = (
+        f"{n:,} {what}{'s' * (n != 1)}" for n, what in ((added.rows, "reading"), (added.readers, "reader"))
+    )
+    messages.saved(f"Imported {messages.plain(added.name)}: {readings} of {readers}")

@@ -27,7 +27,7 @@ def test_another_reading_of_the_same_cases_is_like_the_first_but_not_the_same():
     a, b = first["unaided"].likelihood, second["unaided"].likelihood
     assert (a == plain["unaided"].likelihood).all()
     assert (a != b).any()
-    assert all(np.corrcoef(a[TRUTH == t], b[TRUTH == t])[0, 1] > 0.2 for t in (0, 1))
+    assert all(np.corrcoef(a[t == TRUTH], b[t == TRUTH])[0, 1] > 0.2 for t in (0, 1))
 
 
 def test_values_lie_in_the_ranges_of_a_review():

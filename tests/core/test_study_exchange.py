@@ -8,7 +8,7 @@ import pytest
 from core.records import Refused
 from core.statistics.imrmc import read_imrmc
 from core.study_exchange import NOTICE, export_table, imrmc_text, read_study
-from core.study_readings import COLUMNS, content_hash
+from core.study_readings import COLUMNS, StudyReadings, content_hash
 from tests.core.study_readings_factory import rows, study
 
 NAMES = {"Ann": "R03", "Bob": "R01", "Cid": "R02", "Dee": "R04"}
@@ -69,12 +69,17 @@ def test_only_the_needed_columns_are_needed():
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda t: t.drop(columns="truth"), "truth is missing"),
-        (lambda t: t.iloc[:0], "holds 0 rows"),
+        (lambda t: t.drop(columns="truth"), r"it lacks truth \(it has case, reader, phase, label,"),
+        (lambda t: t.iloc[:0], "holds no readings"),
         (lambda t: t.assign(label="odd"), "row 2: label must be one of benign, malignant"),
         (lambda t: t.assign(label=None), "row 2: label must be"),
         (lambda t: t.assign(phase="later"), "the phase must be unaided or aided"),
         (lambda t: t.assign(reader=" "), "the reader is empty"),
+        (lambda t: t.assign(case=["c\x07", *t["case"][1:]]), "row 2: the case must be of 1 to 200 printable"),
+        (lambda t: t.assign(reader="r" * 201), "the reader must be of 1 to 200 printable"),
+        (lambda t: t.assign(repeat=1), "row 2: a second reading .* without the first"),
+        (lambda t: t.assign(repeat=2), "repeat must be a number from 0 to 1"),
+        (lambda t: t.assign(repeat=0.5), "repeat must be"),
         (lambda t: t.assign(likelihood=[120, *t["likelihood"][1:]]), "row 2: likelihood must be a number from 0 to 100"),
         (lambda t: t.assign(seconds="quick"), "seconds must be a number"),
         (lambda t: t.assign(score=float("inf")), "score must be a number"),
@@ -92,8 +97,24 @@ def test_whatever_is_wrong_is_one_sentence(change, sentence):
         read_study(as_csv(change(rows())), "a.csv", "breast-mri")
 
 
-@pytest.mark.parametrize("data", [b"\xff\xfe\x00garbage", b"PAR1 but not", b""])
+@pytest.mark.parametrize("data", [b"\xff\xfe\x00garbage", b"PAR1 but not", b"\x89PNG\r\n\x1a\n\x00\x00"])
 def test_what_is_no_table_is_refused(data):
     """Not a traceback."""
     with pytest.raises(Refused, match="neither a CSV"):
         read_study(data, "a.csv", "breast-mri")
+    with pytest.raises(Refused, match=r"a\.csv is empty"):
+        read_study(b" \n", "a.csv", "breast-mri")
+
+
+def test_second_readings_and_withdrawn_readers_leave_and_come_back():
+    """With their marks: nothing of them counts before or after; the .imrmc file has none of them."""
+    again = rows().query("reader != 'Dee' and case == 'c1'").assign(repeat=1, label="benign")
+    whole = study(pd.concat([rows(), again]).assign(withdrawn=lambda t: t["reader"] == "Bob"))
+    exported = export_table(whole, NAMES)
+    assert (exported["repeat"].sum(), exported["withdrawn"].sum()) == (6, 10)
+    back, _ = read_study(as_csv(exported), "a.csv", "breast-mri")
+    returned = StudyReadings("back", "breast-mri", back)
+    assert returned.readers == tuple(sorted(NAMES[name] for name in ("Ann", "Cid", "Dee")))
+    assert (len(returned.readings), len(returned.repeats)) == (24, 4)
+    assert len(read_imrmc(imrmc_text(whole, NAMES))) == 24
+    assert content_hash(back, "breast-mri") != content_hash(back.assign(repeat=0), "breast-mri")

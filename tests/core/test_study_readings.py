@@ -1,6 +1,9 @@
 """Readings of a study as the tables that statistics take."""
 
+import dataclasses
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from core.records import Refused
@@ -10,10 +13,12 @@ from core.study_readings import (
     CALLED,
     crossed,
     effect_table,
+    least_between,
     model_codes,
     model_scores,
     ratings_of,
     reader_figures,
+    repeat_ratings,
     stored_readings,
     strategy_table,
     with_reference,
@@ -135,3 +140,35 @@ def test_stored_rows_become_readings():
     assert np.isnan(found["score"].iloc[-1])
     assert found["comment"].eq("").all()
     assert found["regions"].iloc[0].startswith("[{")
+
+
+def test_all_figures_are_of_first_readings_of_readers_who_stayed():
+    """Second readings and withdrawn readers change nothing, whatever they say; who is withdrawn counts when asked for."""
+    plain = study()
+    again = rows().assign(repeat=1, label="benign", likelihood=0.0, seconds=1.0)
+    gone = rows().assign(reader="Eve", withdrawn=True, label="benign")
+    whole = study(pd.concat([rows(), again, gone]))
+    pd.testing.assert_frame_equal(whole.readings, plain.readings)
+    assert reader_figures(whole) == reader_figures(plain)
+    assert (crossed(whole).ratings.ratings == crossed(plain).ratings.ratings).all()
+    pd.testing.assert_frame_equal(effect_table(whole), effect_table(plain))
+    assert (len(whole.repeats), whole.withdrawn, plain.withdrawn) == (32, ("Eve",), ())
+    asked = dataclasses.replace(whole, with_withdrawn=True)
+    assert asked.readers == (*plain.readers, "Eve")
+    assert len({plain.fingerprint, whole.fingerprint, asked.fingerprint}) == 3
+    assert with_reference(asked, "adjudicated").with_withdrawn
+
+
+def test_pairs_of_readings_for_agreement_with_oneself():
+    """First readings stand before second ones, of one phase; how far apart they were follows from the times of saving."""
+    first = rows().query("reader == 'Ann'").sort_values("phase", kind="stable")
+    again = first.query("case == 'c1'").assign(repeat=1, label="benign")
+    both = pd.concat([first, again])
+    both["created_at"] = [f"2026-01-01T00:00:{second:02d}" for second in range(len(both))]
+    whole = study(both)
+    table = repeat_ratings(whole, "unaided")
+    assert table["rating"].tolist() == ["malignant", "malignant", "benign", "benign", "benign"]
+    assert repeat_ratings(whole, "unaided", "birads")["rating"].isna().all()
+    assert least_between(whole, "unaided") == 3  # c2, c3, c4
+    assert least_between(study(first), "unaided") is None
+    assert least_between(study(both.drop(columns="created_at")), "unaided") is None
