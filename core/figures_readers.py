@@ -15,6 +15,7 @@ from core.statistics.mrmc_data import CrossedRatings
 from core.statistics.mrmc_planning import PowerGrid
 
 MOST_NUMBERED = 16  # readers beside whom the cells still have room for numbers
+MOST_LEVEL = 48  # letters of names that stand level beneath a matrix in half a narrow window
 _GREEN = "#009E73"
 _COLOURS = {"unaided": GREY, "aided": BLUE}
 
@@ -38,7 +39,10 @@ def matrix_figure(matrix: PairwiseMatrix, title: str) -> go.Figure:
         textfont={"size": 13, "color": ink}, hoverinfo="skip", showlegend=False,
     )  # fmt: skip
     common = {"showgrid": False, "zeroline": False, "automargin": True}
-    figure.update_xaxes(tickvals=columns, ticktext=_short(matrix.columns), range=[-0.5, len(columns) - 0.5], **common)
+    names = _short(matrix.columns)
+    level = max(map(len, names), default=0) * len(names) <= MOST_LEVEL
+    slant = 0 if level else -40  # slanted the other way, the last name is cut off
+    figure.update_xaxes(tickvals=columns, ticktext=names, tickangle=slant, range=[-0.5, len(columns) - 0.5], **common)
     figure.update_yaxes(tickvals=rows, ticktext=_short(matrix.rows), range=[len(rows) - 0.5, -0.5], **common)
     return figure.update_layout(height=max(240, min(760, 150 + 42 * len(rows))))
 

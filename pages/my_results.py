@@ -7,7 +7,6 @@ import streamlit as st
 
 from core.reader_panel import FEWEST, BesidePanel, beside_panel, cases_again, reliance_beside_panel
 from core.reader_records import ReaderStudy
-from core.records import Refused
 from core.study_readings import StudyReadings, stored_readings
 from core.tasks import TASKS, get_task
 from db import engine as store
@@ -88,10 +87,17 @@ else:
     names = {study.id: study.name for study in studies}
     picked_study = st.selectbox("Study", list(names), format_func=names.get, key="mr_study", width=420)
     own = my_readings(user, next(study for study in studies if study.id == picked_study))
-    if user.name not in own.readers:
-        raise Refused("You have no readings in this study.")
-    say_origin(own)
-    st.caption("Only you see this page. The other readers have no names here, and yours stands in nobody else's page.")
-    panel_table(beside_panel(own, user.name), FIGURES, "You beside the others")
-    reliance(own, user.name)
-    again(own, user.name)
+    if user.name in own.readers:
+        say_origin(own)
+        st.caption(
+            "Only you see this page. The other readers have no names here, and yours stands in nobody else's page."
+        )
+        panel_table(beside_panel(own, user.name), FIGURES, "You beside the others")
+        reliance(own, user.name)
+        again(own, user.name)
+    else:
+        messages.empty(
+            "Nothing to show now",
+            "You read nothing in this study, or its cases are among those that you read in a running one: they are shown here "
+            "again once that is closed.",
+        )

@@ -98,9 +98,13 @@ def coefficients(rated: Rated, key: str) -> None:
             return
         found, readers, cases = result
         chosen = st.multiselect("Coefficients", list(found), default=_usual(list(found)), key=f"{key}_which:{what}")
-    rows = [{"Coefficient": name, "Value": text(found[name], 3), "What it means": _meaning(name)} for name in chosen]
-    if rows:
+    if chosen:
+        rows = [{"Coefficient": name, "Value": text(found[name], 3)} for name in chosen]
         shown(pd.DataFrame(rows), "Agreement coefficients")
+        meanings: dict[str, list[str]] = {}  # beneath: as a column they are cut off in a narrow window
+        for name in chosen:
+            meanings.setdefault(_meaning(name), []).append(name)
+        st.caption("  \n".join(f"**{', '.join(names)}**: {words}" for words, names in meanings.items()))
     st.caption(f"{readers:,} readers, {cases:,} cases; 95 % intervals over cases.")
     if what == "likelihood" and readers > 1:
         _limits(rated.ratings(what), key)

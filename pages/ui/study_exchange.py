@@ -64,7 +64,8 @@ def downloads(user: User, study: Finished, readings: StudyReadings) -> None:
         f"alone. Readers have pseudonyms, cases their content hash. {NOTICE}."
     )
     shown = table().drop(columns=["regions", "notice"])
-    st.dataframe(shown.head(200), hide_index=True, height=320, alt="Readings")
+    narrow = {"case": st.column_config.TextColumn(width=110)}  # a content hash would fill the window
+    st.dataframe(shown.head(200), hide_index=True, height=320, alt="Readings", column_config=narrow)
     st.caption(f"{min(200, len(shown))} of {len(shown):,} rows shown.")
 
 

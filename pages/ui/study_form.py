@@ -22,10 +22,9 @@ KEPT = "kept"  # a fourth source while a draft is changed: the cases that it has
 MAX_LIST_BYTES = 1_000_000
 SHOWN_UNKNOWN = 10
 TWICE = "For the agreement of readers with themselves. All other results use the first reading of each case."
-BETWEEN = "0: half of the cases."
 _STARTS = {
     "rs_protocol": "sequential", "rs_seed": 1, "rs_source": "sample", "rs_likelihood": True, "rs_birads": False,
-    "rs_days": 28, "rs_twice": 0, "rs_twice_as": "number", "rs_between": 0,
+    "rs_days": 28, "rs_twice": 0, "rs_twice_as": "number", "rs_between": None,
 }  # fmt: skip
 _EDITED = "rs_edited"  # id of the draft in the form; none while a new one is drawn up
 
@@ -52,7 +51,7 @@ def edit(user: User, study: ReaderStudy) -> None:
         _EDITED: study.id, "rs_name": study.name, "rs_task": study.task, "rs_protocol": study.protocol, "rs_seed": study.seed,
         f"rs_model:{study.task}": study.model_version, "rs_readers": readers, "rs_source": KEPT,
         "rs_likelihood": study.rules.likelihood_required, "rs_birads": study.rules.birads_required,
-        "rs_days": study.rules.washout_days, "rs_twice": study.rules.repeats, "rs_between": study.rules.least_between,
+        "rs_days": study.rules.washout_days, "rs_twice": study.rules.repeats, "rs_between": study.rules.least_between or None,
     })  # fmt: skip
 
 
@@ -149,11 +148,17 @@ def _repeats(rules: Rules, protocol: str, cases: int) -> Rules:
             "As", ["number", "share"], required=True, key="rs_twice_as", label_visibility="collapsed",
             format_func={"number": "cases", "share": "% of cases"}.get,
         ) == "share"  # fmt: skip
-        between = int(
-            st.number_input("Other cases between, at least", 0, 5000, key="rs_between", width=210, help=BETWEEN)
+        between = st.number_input(
+            "Other cases between, at least",
+            1,
+            5000,
+            value=None,
+            key="rs_between",
+            width=210,
+            placeholder="half of the cases",
         )
     number = round(twice * cases / 100) if share else twice
-    rules = replace(rules, repeats=number, least_between=between)
+    rules = replace(rules, repeats=number, least_between=int(between or 0))
     if number and cases:
         apart, room = repeat_gap(rules, cases), max(0, cases - repeat_gap(rules, cases))
         late = " An unaided second reading comes after the model was shown with the first." * (protocol == "sequential")

@@ -74,9 +74,11 @@ def withdraw_reader(user: User, study: ReaderStudy) -> None:
             "Whoever is withdrawn cannot come back: the cases return to their daily work."
         )
         name = st.selectbox("Reader", reading, key=f"rs_out:{study.id}")
-        why = st.text_input("Why", max_chars=500, key=f"rs_out_why:{study.id}", placeholder="kept in the audit log")
+        why = st.text_input(
+            "Why", max_chars=500, key=f"rs_out_why:{study.id}", placeholder="required; kept in the audit log"
+        )
         st.button(
-            "Withdraw", type="primary", key=f"rs_out_go:{study.id}", disabled=not why.strip(), on_click=messages.guarded(act),
+            "Withdraw", type="primary", key=f"rs_out_go:{study.id}", on_click=messages.guarded(act),
             args=(user, readers.withdraw_reader, study.id, messages.plain(f"{name} no longer reads {study.name}"), name, why),
         )  # fmt: skip
 

@@ -300,6 +300,76 @@ def test_a_lead_draws_up_starts_and_closes_a_study(version):
     assert (study.status, study.cases, study.rules.likelihood_required) == ("closed", 3, True)
 
 
+def test_a_lead_asks_for_second_readings_as_a_number_or_a_share(version):
+    """The form says how many readings that makes and how far apart; the draft keeps the number, and refuses too many."""
+    add_studies(4)
+    for name, role in (("Anna", "reviewer"), ("Lea", "lead")):
+        add_person(name, role)
+    at = open_page("reader_studies", user="Lea")
+    at.text_input(key="rs_name").set_value("Twice").run()
+    at.multiselect(key="rs_readers").set_value(["Anna"]).run()
+    at.number_input(key="rs_n:breast-mri:malignant").set_value(4).run()
+    at.number_input(key="rs_twice").set_value(3).run()
+    assert "leave room for 2 of 4 cases" in said(at)
+    button(at, "Create draft").click().run()
+    assert "2 of 4 cases can be read twice, not 3" in said(at)
+    at.segmented_control(key="rs_twice_as").set_value("share").run()
+    at.number_input(key="rs_twice").set_value(50).run()
+    at.number_input(key="rs_between").set_value(1).run()
+    assert "(4 cases + 2 again) × 1 readers × 2 = 12 readings" in said(at)
+    assert "after 1 others or more" in said(at)
+    button(at, "Create draft").click().run()
+    with engine.read() as session:
+        (study,) = reader_studies.list_reader_studies(session)
+    assert (study.rules.repeats, study.rules.least_between, study.shown) == (2, 1, 6)
+    at = open_page("reader_studies", user="Lea")
+    assert "2 read twice" in said(at)
+    button(at, "Edit").click().run()
+    assert (at.number_input(key="rs_twice").value, at.number_input(key="rs_between").value) == (2, 1)
+
+
+def test_a_reader_is_not_told_which_case_comes_again(version):
+    """The second reading looks as the first did: a number, no earlier answers, an empty form."""
+    number = make_study(add_studies(3), version, rules=Rules(False, False, 0, repeats=1, least_between=2))
+    seen = []
+    for place in range(1, 5):
+        seen.append(turn_of(number).study_id)
+        at = open_turn(number)
+        assert f"Case {place} of 4" in said(at)
+        assert "Your unaided reading" not in said(at)
+        assert "Small CNN" not in said(at)
+        assert button(at, "Save and show").disabled
+        read(at, "Malignant", "Save and show the model")
+        assert "Your unaided reading" in said(at)
+        read(at, "Malignant", "Save and next")
+    assert (len(seen), len(set(seen))) == (4, 3)
+    with engine.write() as session:
+        reader_studies.close_reader_study(session, number, "Lea")
+        table = reader_studies.study_readings(session, number)
+    assert sorted(table["repeat"]) == [0] * 6 + [1] * 2
+
+
+def test_a_lead_withdraws_a_reader_who_is_told(version):
+    """Only with a reason; the page marks the reader, who reads no more and does not stand in the sum."""
+    cases = add_studies(2)
+    number = make_study(cases, version, "aided")
+    add_person("Lea", "lead")
+    at = open_page("reader_studies", user="Lea")
+    at.selectbox(key=f"rs_out:{number}").set_value("Anna").run()
+    button(at, "Withdraw").click().run()
+    assert "Say why" in said(at)
+    at.text_input(key=f"rs_out_why:{number}").set_value("moved away").run()
+    button(at, "Withdraw").click().run()
+    assert not at.exception
+    assert "Anna (withdrawn)" in list(at.dataframe[0].value["Reader"])
+    with engine.read() as session:
+        (gone,) = readers.list_withdrawals(session, number)
+    assert (gone.reader, gone.because) == ("Anna", "moved away")
+    mine = open_page("reader_studies", user="Anna")
+    assert "A project lead has withdrawn you from Spring" in said(mine)
+    assert "no longer read this study" in said(open_turn(number))
+
+
 def test_a_lead_changes_a_draft_with_the_form_it_was_drawn_up_in(version):
     """The form holds what the draft says, keeps its cases unless others are chosen, and a new study starts empty again."""
     cases = add_studies(4)

@@ -1,10 +1,11 @@
 """Results of a reader study on the pages: every section runs, numbers are right, nobody sees what is not theirs."""
 
+import pandas as pd
 import pytest
 
 from core.records import Refused
 from core.study_exchange import export_table
-from db import engine, reader_studies, studies, study_files, users
+from db import engine, reader_studies, readers, studies, study_files, users
 from db.users import User
 from pages.ui import study_data, study_exchange
 from tests.core.study_readings_factory import study
@@ -145,3 +146,71 @@ def test_what_pages_give_away_carries_pseudonyms(store):
     assert "Ann" not in given
     assert "Bob" not in given
     assert "Research use, not for diagnosis" in given
+
+
+def test_withdrawn_readers_count_when_they_are_asked_for(store):
+    """Left out with a sentence that says who and why; a switch takes them in; exports hold them either way."""
+    people()
+    cases = make.add_studies(3)
+    number = make.reader_study(cases, "aided", readers=("Ann", "Bob", "Eve"))
+    for reader in ("Ann", "Bob", "Eve"):
+        read_all(number, reader, likelihood=60)
+    with engine.write() as session:
+        readers.withdraw_reader(session, number, "Eve", "knew *the* cases", "Lea")
+        reader_studies.close_reader_study(session, number, "Lea")
+    at = open_page("study_results", user="Lea")
+    assert "2 readers · 3 cases · 6 readings" in said(at)
+    assert "left out of every figure" in said(at)
+    assert "knew" in said(at)
+    at.toggle(key=f"sr_withdrawn:{number}").set_value(True).run()
+    assert "Their readings count in every figure" in said(at)
+    assert "Eve" in list(at.dataframe[0].value["Reader"])
+    found = study_data.finished_studies(LEAD)[0]
+    readings = study_data.load(LEAD, found)
+    assert export_table(readings, study_exchange.pseudonyms_of(found, readings))["withdrawn"].sum() == 3
+    assert "No results of yours yet" in said(open_page("my_results", user="Eve"))
+
+
+def test_second_readings_are_compared_with_the_first(store):
+    """Under Agreement: each reader, all of them; a study without second readings says how to ask for them."""
+    people()
+    closed()
+    at = open_page("study_results", user="Lea")
+    at.segmented_control(key="sr_section").set_value("Agreement").run()
+    at.segmented_control(key="sr_agr_part").set_value("Same reader twice").run()
+    assert "Cases read twice" in at.info[0].value
+    again = study().rows.assign(repeat=1)
+    table = export_table(study(pd.concat([study().rows, again])), NAMES)
+    with engine.write() as session:
+        file = (session, upload(table).getvalue(), "a.csv", "breast-mri", ("Twice", "Lea"))
+        added = study_files.add_study_file(*file)
+    at = open_page("study_results", user="Lea", study=f"i{added.id}")
+    assert "32 second readings" in said(at)
+    at.segmented_control(key="sr_section").set_value("Agreement").run()
+    at.segmented_control(key="sr_agr_part").set_value("Same reader twice").run()
+    for _ in range(20):
+        if len(at.dataframe) == 2:
+            break
+        at.run(timeout=60)
+    classes, numbers = (frame.value for frame in at.dataframe)
+    assert classes["Reader"].tolist() == ["Ann", "Bob", "Cid", "Dee", "All readers"]
+    assert classes["Pairs"].tolist() == [4, 4, 4, 4, 16]
+    assert classes["Same class"].str.startswith("1.00 (").all()
+    assert numbers["Mean"].str.startswith("0.0 (").tolist() == [True] * 4 + [
+        False
+    ]  # draws without spread have no interval
+
+
+def test_figures_of_simulated_readers_say_so_in_picture_and_file(store):
+    """A chart that is saved, or a table that is sent on, still says that nobody read."""
+    people()
+    closed(simulated=True)
+    found = study_data.finished_studies(LEAD)[0]
+    readings = study_data.load(LEAD, found)
+    at = open_page("study_results", user="Lea")
+    at.segmented_control(key="sr_section").set_value("Agreement").run()
+    at.segmented_control(key="sr_agr_part").set_value("Groups").run()
+    assert "Simulated readers" in at.get("plotly_chart")[0].proto.spec
+    assert export_table(readings, study_exchange.pseudonyms_of(found, readings))["simulated"].all()
+    at = open_page("adjudication", user="Lea", reader_study=str(found.number))
+    assert ":orange-badge[Simulated]" in said(at)
