@@ -66,7 +66,11 @@ def cases_again(study: StudyReadings, reader: str) -> pd.DataFrame:
     model and reference agreed against the reader, then the rest.
     """
     own = study.readings[(study.readings["reader"] == reader) & (study.readings["truth"] != "")]
-    wide = own.pivot(index="case", columns="phase", values="label").reindex(columns=["unaided", "aided"]).fillna("")
+    wide = (
+        own.pivot(index="case", columns="phase", values="label")
+        .reindex(columns=["unaided", "aided"], fill_value="")
+        .fillna("")
+    )
     facts = own.drop_duplicates("case").set_index("case")[["predicted", "truth"]]
     table = wide.join(facts).rename(columns={"predicted": "model"})
     final = table["aided"].where(table["aided"] != "", table["unaided"])

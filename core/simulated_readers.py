@@ -12,10 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MODEL_IN_WORDS = (
-    "Simulated readers: no person read these cases. Each reader perceives the truth with noise, and with the model adds a fixed "
-    "share of its log odds."
-)
 _SHARED, _OWN, _CLIP = 0.9, 0.9, 0.02
 _CALLED = 50  # likelihood from which a simulated reader calls a case positive
 

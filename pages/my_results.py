@@ -7,12 +7,12 @@ import streamlit as st
 
 from core.reader_panel import FEWEST, BesidePanel, beside_panel, cases_again, reliance_beside_panel
 from core.reader_records import ReaderStudy
-from core.study_readings import StudyReadings, stored_readings
+from core.study_readings import PHASES, StudyReadings, stored_readings
 from core.tasks import TASKS, get_task
 from db import engine as store
 from db import reader_studies, study_results
 from db.users import User
-from pages.ui import identity, messages, study_data
+from pages.ui import identity, messages, study_data, study_repeats
 from pages.ui.study_effect import SHARE_TITLES
 from pages.ui.study_tables import FIGURES, say_origin, shown, text
 from pages.ui.tables import CLICK, clicked_row
@@ -41,7 +41,8 @@ def panel_table(rows: list[BesidePanel], titles: dict[str, str], name: str) -> N
         }
         for row in rows
     ])  # fmt: skip
-    shown(table.drop(columns="Phase") if set(table["Phase"]) == {"Both"} else table, name)
+    empty = [title for title in table if (table[title] == "–").all()]
+    shown(table.drop(columns=empty + ["Phase"] * (set(table["Phase"]) == {"Both"})), name)
     if any(row.median is None for row in rows):
         st.caption(f"The others are shown from {FEWEST} of them on: the range of fewer would tell who is who.")
 
@@ -67,9 +68,10 @@ def again(study: StudyReadings, reader: str) -> None:
     if table.empty:
         st.caption("None: your last reading of every case is that of the reference standard.")
         return
+    unread = [phase for phase in PHASES if phase not in study.phases]
     event = st.dataframe(
-        table.drop(columns="case"), hide_index=True, on_select="rerun", selection_mode=CLICK, alt="Cases to look at again",
-        key=f"mr_again:{study.fingerprint[:8]}",
+        table.drop(columns=["case", *unread]), hide_index=True, on_select="rerun", selection_mode=CLICK,
+        alt="Cases to look at again", key=f"mr_again:{study.fingerprint[:8]}",
         column_config={"why": "Why", "unaided": "You, unaided", "aided": "You, aided", "model": "Model", "truth": "Reference"},
     )  # fmt: skip
     st.caption("A click opens the case. Opened there, it is read as daily work; this study stays as it is.")
@@ -93,6 +95,7 @@ else:
             "Only you see this page. The other readers have no names here, and yours stands in nobody else's page."
         )
         panel_table(beside_panel(own, user.name), FIGURES, "You beside the others")
+        study_repeats.own(own, user.name)
         reliance(own, user.name)
         again(own, user.name)
     else:

@@ -33,7 +33,8 @@ def mine(user: User) -> None:
         left = readers.withdrawn_from(session, user.name)
     if not found:
         messages.empty(
-            "You read in no study yet", "Once a project lead starts a reader study with you, it is listed here."
+            "You read in no study now" if left else "You read in no study yet",
+            "Once a project lead starts a reader study with you, it is listed here.",
         )
     begun = next((study.id for study in found if progress[study.id].turn), None)
     for study in found:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import streamlit as st
 
@@ -43,6 +45,24 @@ def show(study: StudyReadings, phase: str, key: str) -> None:
     own = {name: classes[name].kappa for name in readers}
     figure = figures_readers.groups_figure(own, "Kappa with themselves", "Kappa")
     study_chart(study, figure, f"{key}-repeats", lambda: pd.DataFrame(_rows(classes, numbers)))
+
+
+def own(study: StudyReadings, reader: str) -> None:
+    """One reader's own second readings, for that reader; nothing where there are none."""
+    mine = replace(study, rows=study.rows[study.rows["reader"] == reader])
+    rows = []
+    for phase in mine.phases:
+        if (mine.repeats["phase"] == phase).any():
+            classes, numbers = _measured(mine, phase)
+            rows.append({"Phase": phase.capitalize(), **_class_row(reader, classes[reader])})
+            if reader in numbers:
+                rows[-1]["ICC of likelihoods"] = without_n(numbers[reader].icc, 2)
+    if rows:
+        st.subheader("You and yourself")
+        shown(pd.DataFrame(rows).drop(columns="Reader"), "You and yourself")
+        st.caption(
+            "Some cases came to you twice: your second readings against your first. All else here is of first ones."
+        )
 
 
 def _measured(study: StudyReadings, phase: str) -> tuple[dict[str, RepeatedClasses], dict[str, RepeatedNumbers]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Protocol
 
 import pandas as pd
@@ -59,13 +59,6 @@ def difference_text(difference: Difference) -> str:
 def p_text(p: float | None) -> str:
     """A p value as a cell."""
     return "–" if p is None else ("< 0.001" if p < 0.001 else f"{p:.3f}")
-
-
-def estimates_table(rows: Mapping[str, Mapping[str, Estimate]], first: str, columns: Mapping[str, str]) -> pd.DataFrame:
-    """One row per key of `rows`, one column per entry of `columns` (key -> title)."""
-    return pd.DataFrame(
-        [{first: name, **{title: text(own.get(key)) for key, title in columns.items()}} for name, own in rows.items()]
-    )
 
 
 def say_origin(study: StudyReadings) -> None:

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from core.reader_records import Rules
 from core.records import Refused
 from core.study_exchange import export_table
 from db import engine, reader_studies, readers, studies, study_files, users
@@ -11,6 +12,7 @@ from pages.ui import study_data, study_exchange
 from tests.core.study_readings_factory import study
 from tests.db import make
 from tests.db.test_reader_studies import read_all
+from tests.db.test_readers import all_of as read_repeats
 from tests.pages.test_pages import open_page, said
 
 LEAD, READER = User("Lea", "lead", ""), User("Ann", "reviewer", "")
@@ -169,6 +171,30 @@ def test_withdrawn_readers_count_when_they_are_asked_for(store):
     readings = study_data.load(LEAD, found)
     assert export_table(readings, study_exchange.pseudonyms_of(found, readings))["withdrawn"].sum() == 3
     assert "No results of yours yet" in said(open_page("my_results", user="Eve"))
+
+
+def test_a_reader_sees_their_own_second_readings(store):
+    """How far they agree with themselves, after closing only; columns of phases that nobody read are not there."""
+    people()
+    cases = []
+    with engine.write() as session:
+        for i in range(4):
+            one = make.study(i, reference_standard="benign")
+            studies.add_study(session, one)
+            cases.append(one.id)
+    number = make.reader_study(cases, "aided", rules=Rules(False, False, 0, repeats=2))
+    for reader in ("Ann", "Bob"):
+        read_repeats(number, reader)
+    with engine.write() as session:
+        reader_studies.close_reader_study(session, number, "Lea")
+    at = open_page("my_results", user="Ann")
+    assert not at.exception
+    assert "You and yourself" in said(at)
+    own = next(frame.value for frame in at.dataframe if "Same class" in frame.value)
+    assert own[["Phase", "Pairs"]].values.tolist() == [["Aided", 2]]
+    assert own["Same class"].iloc[0].startswith("0.00")  # malignant first, benign the second time
+    assert all("unaided" not in frame.value for frame in at.dataframe)
+    assert all("Others, range" not in frame.value for frame in at.dataframe), "too few others to show anything"
 
 
 def test_second_readings_are_compared_with_the_first(store):
