@@ -11,6 +11,7 @@ from torch import nn
 
 from core.checkpoint import Checkpoint
 from core.explain.case import Watch, case_of
+from core.explain.fit import cell, unfit
 from core.explain.fold import fast_module
 from core.explain.registry import METHODS, Method, Parameters, get_method
 from core.preprocess import preprocess
@@ -44,7 +45,8 @@ def explain(
     cover a pixel, LIME, ablation and Shapley values painted per superpixel). `parameters` records everything needed to repeat it.
 
     `watch` reports progress, is asked before each batch whether to stop or to let others go first, and is used once. Raises
-    `Cancelled`, or `Refused` for an unknown method, class or parameter and for a model whose scores are not finite.
+    `Cancelled`, or `Refused` for an unknown method, class or parameter, a method that does not suit the network, and a model
+    whose scores are not finite.
 
     Safe to call from several threads with one checkpoint: each call builds its own module over the shared weights, so its
     hooks are its own, and no global random state is read or set.
@@ -52,8 +54,8 @@ def explain(
     method = get_method(request.method)
     class_index = get_task(checkpoint.task).class_index(request.target_class)
     spec = checkpoint.preprocessing
-    parameters = _merged(method, spec.size, request.parameters)
     layer = _layer(checkpoint, method)
+    parameters = _merged(method, checkpoint, request.parameters)
     x = preprocess(image, spec)[None].to(device)  # (1, C, H, W)
     module = _module(checkpoint, method, device, x, layer)
     case = case_of(module, x, class_index, spec, seed=request.seed, watch=watch or Watch())
@@ -74,7 +76,14 @@ def _layer(checkpoint: Checkpoint, method: Method) -> str:
         able = [m.title for m in METHODS.values() if m.needs == "scores"]
         how = f"{', '.join(able[:-1])} or {able[-1]}"
         raise Refused(f"{method.title} needs a network; {checkpoint.architecture} can be explained by {how}.")
+    if why := unfit(method, checkpoint):
+        raise Refused(f"{method.title} does not explain this model: {why}.")
     return layer
+
+
+def defaults(method: Method, checkpoint: Checkpoint) -> Parameters:
+    """The method's own parameters for a model."""
+    return method.defaults(checkpoint.preprocessing.size, cell(checkpoint))
 
 
 def _module(checkpoint: Checkpoint, method: Method, device: str, x: torch.Tensor, layer: str) -> nn.Module:
@@ -115,9 +124,9 @@ def heatmap_record(
     )
 
 
-def _merged(method: Method, size: tuple[int, int], given: Mapping[str, Any]) -> Parameters:
+def _merged(method: Method, checkpoint: Checkpoint, given: Mapping[str, Any]) -> Parameters:
     """The method's defaults with what was given; every number must be a whole one of at least 1."""
-    parameters = method.defaults(*size)
+    parameters = defaults(method, checkpoint)
     for name, value in given.items():
         if name not in parameters:
             known = ", ".join(parameters) or "none"

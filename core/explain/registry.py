@@ -1,14 +1,14 @@
 """The one table of explanation methods: what each is called, needs, shows and does.
 
-Limits that planted evidence showed, see `tests/core/test_explain_planted.py`; each is the method's own:
+Limits that planted evidence showed, see `benchmarks/planted.py`; each is the method's own. `core.explain.fit` keeps methods from
+networks that they cannot point in:
 
 - Covering one part at a time (Occlusion, feature ablation) shows nothing where the rest of the evidence suffices: behind max
-  pooling (VGG16), or in a score that is saturated, the whole of it must be covered at once. Then a window as large as the evidence
-  helps, and so do LIME and Shapley values, which cover many parts together.
-- A window smaller than a cell of the last feature map (32 pixels of the input in ResNets and VGG16) covers part of what one cell
-  sees. The default, an eighth of each side, is smaller than that below 256 pixels: in a ResNet18 wired by hand, at 128 pixels,
-  windows of 16 pixels pointed right in 8 of 8 pictures, as those of 32 did, but some drops were a quarter of theirs.
+  pooling (VGG16), or in a score that is saturated, the whole of it must be covered at once. So Occlusion's window is never smaller
+  than a cell of the last feature map (32 pixels of the input in ResNets and VGG16), and feature ablation is not made behind four
+  max poolings. LIME and Shapley values cover many parts together.
 - Gradients (SmoothGrad, class-activation maps) vanish where a sigmoid or the score is saturated: a pale map is no weak reason.
+  SmoothGrad is not made for networks of sigmoids, nor behind four max poolings, which pass on one pixel's gradient of each cell.
 - Grad-CAM averages gradients over the cells, so that weights of both signs cancel where dense layers follow (`HiResCAM` does not).
 """
 
@@ -28,6 +28,7 @@ from core.explain.parts import Findings, over_parts
 from core.records import Refused
 
 Parameters = dict[str, Any]
+Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,9 @@ class Method:
 
     `needs` says what it asks of a model: a feature `layer`, `gradients` to the pixels, or only `scores`, which any model has.
     `what` is one sentence for the reader: what the map shows and what it does not. `defaults` gives the parameters for an
-    input of (height, width); `run` works on a case, a layer and the parameters. `additive` where the values of a map add up
-    to (a part of) the class score, so that a share of it means something. `folds` where the network runs so often that
-    making it faster first pays.
+    input of (height, width) that the network sees in cells of (rows, columns) pixels; `run` works on a case, a layer and the
+    parameters. `additive` where the values of a map add up to (a part of) the class score, so that a share of it means
+    something. `folds` where the network runs so often that making it faster first pays.
     """
 
     name: str
@@ -47,7 +48,7 @@ class Method:
     signed: bool
     slow: bool
     what: str
-    defaults: Callable[[int, int], Parameters]
+    defaults: Callable[[Size, Size], Parameters]
     run: Callable[[Case, str, Parameters], Findings]
     additive: bool = False
 
@@ -138,23 +139,23 @@ def _over_superpixels(method: Callable[..., torch.Tensor]) -> Callable[[Case, st
     return run
 
 
-def _no_parameters(height: int, width: int) -> Parameters:
+def _no_parameters(size: Size, cell: Size) -> Parameters:
     return {}
 
 
-def _occlusion_defaults(height: int, width: int) -> Parameters:
-    window = [max(1, height // 8), max(1, width // 8)]
+def _occlusion_defaults(size: Size, cell: Size) -> Parameters:
+    window = [max(1, edge // 8, pixels) for edge, pixels in zip(size, cell, strict=True)]
     return {"window": window, "stride": [max(1, w // 2) for w in window], "baseline": "mean", "batch": 16}
 
 
-def _lime_defaults(height: int, width: int) -> Parameters:
-    samples = 800 if max(height, width) <= 128 else 400  # what a CPU does in about half a second or ten seconds
+def _lime_defaults(size: Size, cell: Size) -> Parameters:
+    samples = 800 if max(size) <= 128 else 400  # what a CPU does in about half a second or ten seconds
     return {"samples": samples, "segments": 50, "baseline": "mean", "batch": 16}
 
 
-def _shapley_defaults(height: int, width: int) -> Parameters:
+def _shapley_defaults(size: Size, cell: Size) -> Parameters:
     return {
-        "permutations": 20 if max(height, width) <= 128 else 8,
+        "permutations": 20 if max(size) <= 128 else 8,
         "segments": 25,
         "baseline": "mean",
         "batch": 16,
@@ -189,7 +190,7 @@ METHODS: dict[str, Method] = {
         Method(
             "score-cam", "Score-CAM", "layer", False, True,
             f"Where those feature maps are active that keep this class's score when all else is faded to black, {_COARSE}",
-            lambda height, width: {"channels": 64, "baseline": "black", "batch": 16}, _score_cam,
+            lambda size, cell: {"channels": 64, "baseline": "black", "batch": 16}, _score_cam,
         ),
         Method(
             "guided-gradcam", "Guided Grad-CAM", "layer", True, False,
@@ -201,13 +202,13 @@ METHODS: dict[str, Method] = {
             "integrated-gradients", "Integrated Gradients", "gradients", True, False,
             "How much each pixel adds to or takes from this class's score compared with a black image; fine-grained and "
             "noisy, not a lesion outline.",
-            lambda height, width: {"steps": 24, "baseline": "black", "batch": 8}, _integrated_gradients, additive=True,
+            lambda size, cell: {"steps": 24, "baseline": "black", "batch": 8}, _integrated_gradients, additive=True,
         ),
         Method(
             "smoothgrad", "SmoothGrad", "gradients", False, True,
             "How strongly this class's score reacts to a small change of each pixel, for or against, averaged over noisy "
             "copies; not a lesion outline, and pale where the score no longer reacts because it is already extreme.",
-            lambda height, width: {"samples": 50, "noise_percent": 15, "batch": 8}, _smoothgrad,
+            lambda size, cell: {"samples": 50, "noise_percent": 15, "batch": 8}, _smoothgrad,
         ),
         Method(
             "occlusion", "Occlusion", "scores", True, True,
@@ -225,7 +226,7 @@ METHODS: dict[str, Method] = {
             "feature-ablation", "Feature ablation", "scores", True, True,
             "How far this class's score drops when one superpixel is covered with the image's mean; its edges are the "
             "superpixels', not a lesion outline, and it is blind where what is left uncovered suffices.",
-            lambda height, width: {"segments": 50, "baseline": "mean", "batch": 16},
+            lambda size, cell: {"segments": 50, "baseline": "mean", "batch": 16},
             _over_superpixels(covering.feature_ablation),
         ),
         Method(

@@ -19,6 +19,7 @@ from core import settings
 from core.explain import METHODS, Cancelled
 from core.explain.honesty.beside import badges, check_map, numbers
 from core.explain.honesty.maker import Maker
+from core.explain.methods import defaults
 from core.files import write_json
 from core.records import Heatmap, Image, Refused
 from pages.ui import heatmap_jobs, resources
@@ -88,10 +89,10 @@ def _made(check: Check, image: Image, heatmap: Heatmap) -> dict[str, Any]:
     if (kept := _kept(path)) is not None:
         return kept
     engine = resources.engine()
-    defaults = METHODS[heatmap.method].defaults(*engine.checkpoint(heatmap.model_version).preprocessing.size)
+    checkpoint = engine.checkpoint(heatmap.model_version)
     maker = Maker(
-        engine.checkpoint(heatmap.model_version), heatmap.method, engine.device, cancelled=check.cancel.is_set,
-        give_way=_give_way, parameters={name: heatmap.parameters[name] for name in defaults if name in heatmap.parameters},
+        checkpoint, heatmap.method, engine.device, cancelled=check.cancel.is_set, give_way=_give_way,
+        parameters={n: heatmap.parameters[n] for n in defaults(METHODS[heatmap.method], checkpoint) if n in heatmap.parameters},
     )  # fmt: skip
     facts = check_map(maker, image, heatmap)
     try:

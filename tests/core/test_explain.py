@@ -31,6 +31,7 @@ from core.explain import (
     save_heatmap,
 )
 from core.explain.case import Case, Watch
+from core.explain.fit import unfit
 from core.explain.gradients import integrated_gradients
 from core.explain.occlusion import occlusion, window_corners
 from core.explain.overlay import caption
@@ -146,13 +147,16 @@ QUADRANT_SUMS = torch.tensor([10.0, 18.0, 42.0, 50.0])  # of ARANGE, by hand
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_method_explains_every_architecture(architecture: str, method: str) -> None:
-    """Each pair gives a finite map of the promised shape and provenance, and leaves hooks and weights as they were."""
+    """Each pair gives a finite map of the promised shape and provenance, and leaves hooks and weights as they were.
+
+    Or it is refused with the reason; which are is said in `test_explain_planted`.
+    """
     checkpoint = random_checkpoint(architecture)
     before = {name: (value, value._version) for name, value in checkpoint.state.items()}
     image = noise_image()
     request = Request(method, "malignant", parameters=QUICK[method])
-    if method == "guided-gradcam" and not any(type(m) is nn.ReLU for m in checkpoint.module().modules()):
-        with pytest.raises(Refused, match="ReLU"):
+    if why := unfit(METHODS[method], checkpoint):
+        with pytest.raises(Refused, match=why):
             explain(checkpoint, image, request)
         return
     heatmap = explain(checkpoint, image, request)
