@@ -22,7 +22,7 @@ SIGNED = (
 )
 
 
-def colours(values: np.ndarray, signed: bool, table: str = "inferno") -> np.ndarray:
+def colours(values: np.ndarray, signed: bool, table: str = "viridis") -> np.ndarray:
     """Colours (…, 3) in [0, 1] of scaled values (…): 0–1 through a sequential table, −1 to 1 through the signed one."""
     stops = np.array([list(bytes.fromhex(stop)) for stop in (SIGNED if signed else SEQUENTIAL[table]).split()]) / 255
     places = np.linspace(-1 if signed else 0, 1, len(stops))

@@ -83,7 +83,6 @@ def viewer(case: Case, shown: Shown | None, after: str | None) -> None:
     if notices := case.study.metadata.get("notices"):  # raw values, overlays that are not drawn, lossy compression
         st.caption(" ".join(notices))
     if shown:
-        st.caption(shown.caption)
         heatmap_panels.show(case, shown)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,14 +121,14 @@ def _give_way() -> None:
         time.sleep(0.05)
 
 
-def show(case: Case, image: Image, heatmap: Heatmap) -> None:
-    """The badge of one map: what was found, that it is being found, or that it was stopped; numbers on request."""
+def show(case: Case, image: Image, heatmap: Heatmap, details: Sequence[str]) -> None:
+    """The badges of one map: what was found, that it is being found, or that it was stopped; `details` and numbers on request."""
     check = check_of(image, heatmap)
     _drop_others(case, check)
     if check.future.done():
-        _draw(check)
+        _draw(check, details)
     else:
-        st.fragment(_wait, run_every=1.0, key=f"check:{check.key}")(check)
+        st.fragment(_wait, run_every=1.0, key=f"check:{check.key}")(check, details)
 
 
 def _drop_others(case: Case, check: Check) -> None:
@@ -142,15 +143,32 @@ def _drop_others(case: Case, check: Check) -> None:
     st.session_state["map_checks"] = (case.view_key, mine | {check.key: check})
 
 
-def _wait(check: Check) -> None:
+def _numbers(details: Sequence[str], facts: dict[str, Any] | None = None) -> None:
+    """The popover of a map: what is known of it and of its method, and the areas behind the badges where they are there."""
+    with st.popover("Numbers", type="tertiary"):
+        st.markdown("\n".join(f"- {line}" for line in details))
+        if facts is None:
+            return
+        st.dataframe(pd.DataFrame(numbers(facts)), hide_index=True, alt="Areas under the curves")
+        alike = ", ".join(f"{v:.2f}" for v in facts["stability"]).replace("-", "−")
+        st.caption(
+            "Deletion takes the strongest parts of the map out first and follows the class probability, insertion puts them "
+            "in first; what is out has the picture's mean colour. Better: than 7 of 8 random orders; than at most 4: not better. "
+            f"Rank correlation with the map of the picture flipped and moved 4 % either way: {alike}; "
+            "stable is a median of 0.70 or more."
+        )
+
+
+def _wait(check: Check, details: Sequence[str]) -> None:
     if check.future.done():
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.badge("Checking this map …", icon=":material/hourglass_empty:", color="gray")
         st.button("Stop", key=f"stop_check:{check.key}", type="tertiary", on_click=check.cancel.set)
+        _numbers(details)
 
 
-def _draw(check: Check) -> None:
+def _draw(check: Check, details: Sequence[str]) -> None:
     try:
         facts = check.future.result()
     except Exception as reason:
@@ -160,16 +178,9 @@ def _draw(check: Check) -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.badge(said, color="gray")
             st.button("Check again", key=f"check_again:{check.key}", type="tertiary", on_click=forget, args=(check,))
+            _numbers(details)
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         for text, good in badges(facts):
             st.badge(text, color=_COLOURS[good])  # type: ignore[arg-type]
-        with st.popover("Numbers", type="tertiary"):
-            st.dataframe(pd.DataFrame(numbers(facts)), hide_index=True, alt="Areas under the curves")
-            alike = ", ".join(f"{v:.2f}" for v in facts["stability"]).replace("-", "−")
-            st.caption(
-                "Deletion takes the strongest parts of the map out first and follows the class probability, insertion puts them "
-                "in first; what is out has the picture's mean colour. Better than random: beats 7 of 8 orders; at most 4: no. "
-                f"Rank correlation with the map of the picture flipped and moved 4 % either way: {alike}; "
-                "stable is a median of 0.70 or more."
-            )
+        _numbers(details, facts)

@@ -21,9 +21,10 @@ LONGEST = 900  # pixels of a panel's longer side: a mammogram's own would take s
 
 
 def show(case: Case, shown: Shown) -> None:
-    """The panels, where there are two maps or more, and the downloads."""
+    """The caption of the map over the picture, its checks, or the panels where there are more, and the downloads."""
+    st.caption(caption(shown.heatmap, shown.scales[0]))
     if len(shown.maps) == 1:
-        heatmap_checks.show(case, shown.image, shown.heatmap)
+        heatmap_checks.show(case, shown.image, shown.heatmap, shown.details[0])
     with st.container(horizontal=True, vertical_alignment="center"):
         same = len(shown.maps) > 1 and st.toggle(
             "One colour scale for all", key=case.key("same_scale"),
@@ -46,8 +47,21 @@ def show(case: Case, shown: Shown) -> None:
         with columns[i % COLUMNS]:
             st.markdown(f"**{_title(heatmap)}**")
             st.image(overlay(small, heatmap, scale=top or None, opacity=0.7), width="stretch")
-            heatmap_checks.show(case, shown.image, heatmap)
-            st.caption(f"{caption(heatmap, shown.image, top or None)} {shown.trust[i]}")
+            whose = (
+                "all these maps' maximum"
+                if same
+                else "its own maximum"
+                if top is None
+                else "many maps' 99th percentile"
+            )
+            st.caption(_scale(heatmap, top, whose) if heatmap.values.any() else caption(heatmap, top))
+            heatmap_checks.show(case, shown.image, heatmap, [METHODS[heatmap.method].what, *shown.details[i]])
+
+
+def _scale(heatmap: Heatmap, top: float | None, whose: str) -> str:
+    """The legend of a panel: what its colours mean, which raw value full colour is, and whose that is."""
+    full = f"{top or display_scale(heatmap):.3g}, {whose}."
+    return f"Blue against, orange for; full colour ±{full}" if heatmap.signed else f"Full colour {full}"
 
 
 def _downloads(case: Case, shown: Shown) -> None:

@@ -11,10 +11,12 @@ from typing import Any
 import streamlit as st
 
 from core.explain import METHODS, Cancelled, Request
+from core.explain.fit import unfit
 from core.explain.honesty.reference import full_colour
-from core.explain.honesty.words import beside, not_offered
+from core.explain.honesty.words import colours, not_offered, sentence
 from core.records import Heatmap, Image, Refused
 from db.engine import StoreError
+from db.heatmap_measures import Parts
 from pages.ui import resources
 from pages.ui.case import Case
 from pages.ui.explanation_data import Measures, measures_of
@@ -29,19 +31,18 @@ _LOG = logging.getLogger("tumortrace")
 
 @dataclass(frozen=True)
 class Shown:
-    """The heatmap over image number `image_index`, the sentence beneath it, and all maps that were asked for, it included.
+    """The heatmap over image number `image_index`, and all maps that were asked for, it included.
 
-    `scales` has for each map the raw value of full colour in the model's reference, or None where there is none; `trust` the
-    sentence on that and on the method.
+    `scales` has for each map the raw value of full colour in the model's reference, or None where there is none; `details` what
+    stands behind the map's popover.
     """
 
     heatmap: Heatmap
     image_index: int
-    caption: str
     image: Image
     maps: Sequence[Heatmap]
     scales: Sequence[float | None]
-    trust: Sequence[str]
+    details: Sequence[Sequence[str]]
 
 
 def show(case: Case, view: ModelView) -> Shown | None:
@@ -69,27 +70,35 @@ def show(case: Case, view: ModelView) -> Shown | None:
         return None
     # Over all its maps Score-CAM has other values than those that the reference was measured with.
     tops = [None if full and m.method == "score-cam" else full_colour(_part(measures, m.method)) for m in maps]
-    trust = [beside(measures.get(m.method, {}), top) for m, top in zip(maps, tops, strict=True)]
-    return Shown(maps[0], index, f"{caption(maps[0], image, tops[0])} {trust[0]}", image, maps, tops, trust)
+    told = [details(m, image, top, measures.get(m.method, {})) for m, top in zip(maps, tops, strict=True)]
+    return Shown(maps[0], index, image, maps, tops, told)
 
 
 def _part(measures: Measures, method: str) -> dict[str, Any]:
     return measures.get(method, {}).get("reference", {})
 
 
-def _offered(measures: Measures) -> list[str]:
-    """The methods whose maps depend on this model's weights, or were not yet checked; the others are named with the reason."""
-    withheld = {name: why for name in METHODS if (why := not_offered(measures.get(name, {})))}
+def _offered(version: str, measures: Measures) -> list[str]:
+    """The methods that suit this model and whose maps depend on its weights, or were not yet checked; the others are named."""
+    withheld = {name: why for name in METHODS if (why := _unfit(name, version) or not_offered(measures.get(name, {})))}
     if withheld:
-        said = "; ".join(f"{METHODS[name].title} ({why.rstrip('.')})" for name, why in withheld.items())
-        st.caption(f"Not offered for this model: {said}.")
+        titles = ", ".join(METHODS[name].title for name in withheld)
+        reasons = "\n".join(f"- {METHODS[name].title}: {why.rstrip('.')}." for name, why in withheld.items())
+        st.caption(f"Not offered for this model: {titles}.", help=reasons)
     return [name for name in METHODS if name not in withheld]
+
+
+def _unfit(method: str, version: str) -> str:
+    try:
+        return unfit(METHODS[method], resources.engine().checkpoint(version))
+    except (Refused, StoreError):  # the map itself will say that the weights cannot be read
+        return ""
 
 
 def _choose(case: Case, view: ModelView, measures: Measures) -> tuple[list[str], list[str], int]:
     """Methods, classes and image number as the reviewer wants them; no method is off."""
     key, classes = case.key("heatmap"), list(view.prediction.probabilities)
-    offered = _offered(measures)
+    offered = _offered(view.model.version, measures)
     if not offered:
         return [], [], 0
     if key in st.session_state:  # of another model, perhaps
@@ -119,29 +128,38 @@ def _choose(case: Case, view: ModelView, measures: Measures) -> tuple[list[str],
     return methods, [first, *(c for c in classes if target == EVERY and c != first)], index
 
 
-def caption(heatmap: Heatmap, image: Image, scale: float | None = None) -> str:
-    """What the map shows, its true resolution and its raw scale, in sentences; `scale` where full colour is not its own maximum."""
+def caption(heatmap: Heatmap, scale: float | None) -> str:
+    """What the map shows and what it does not, in a sentence; a second where its colours are its own, or there is nothing in it."""
+    if not heatmap.values.any():
+        said = "for or against" if heatmap.signed else "for"
+        return (
+            f"Zero everywhere: this method finds nothing that speaks {said} {heatmap.target_class.replace('_', ' ')}."
+        )
+    own = " Colours are this picture's own: do not compare them between pictures."
+    return METHODS[heatmap.method].what + ("" if scale else own)
+
+
+def details(heatmap: Heatmap, image: Image, scale: float | None, parts: Parts) -> list[str]:
+    """Its true resolution, its raw scale, and what is known of the method on this model, in sentences."""
     h, w = heatmap.values.shape
-    facts, method = heatmap.parameters, METHODS[heatmap.method]
+    facts = heatmap.parameters
     factor = max(image.pixels.shape[0] / h, image.pixels.shape[1] / w)
-    parts = [method.what, f"{h} × {w} values" + (f", enlarged {factor:.3g} times." if factor > 1 else ".")]
+    found = [f"{h} × {w} values" + (f", enlarged {factor:.3g} times." if factor > 1 else ".")]
     top = f"{float(abs(heatmap.values).max()):.3g}"  # as beside the colour bar
-    if scale is None:
-        parts.append(f"Full colour is this map's own maximum, {top}: colours are not comparable between pictures.")
-    else:
-        parts.append(f"Its maximum is {top}; full colour is {scale:.3g}.")
+    found.append(f"Its maximum is {top}, which is full colour." if scale is None else f"Its maximum is {top}.")
+    found.append(colours(parts) if scale else "No reference scale has been measured for this method and model yet.")
     if (share := facts.get("share")) is not None:
         score = facts["class_score"]
-        parts.append(
+        found.append(
             f"The map adds up to {share:.0%} of the class score, {score:.3g}." if share <= 1 else
             f"The map adds up to {share * score:.3g}, more than the class score, {score:.3g}."
         )  # fmt: skip
     if facts.get("channels_used"):
-        parts.append(f"{facts['channels_used']} feature maps were used.")
+        found.append(f"{facts['channels_used']} feature maps were used.")
     if facts.get("low"):
         sure = sum(low > 0 or high < 0 for low, high in zip(facts["low"], facts["high"], strict=True))
-        parts.append(f"{sure} of {facts['superpixels']} superpixels differ from zero at 95 %; R² {facts['r2']:.2f}.")
-    return " ".join(parts)
+        found.append(f"{sure} of {facts['superpixels']} superpixels differ from zero at 95 %; R² {facts['r2']:.2f}.")
+    return [*found, f"{METHODS[heatmap.method].title} on this model: {sentence(parts)}"]
 
 
 def _toggle(key: str, method: str) -> None:

@@ -579,7 +579,7 @@ def test_overlay_colours_are_the_promised_mixture() -> None:
     """At full scale half of the colour is the table's end, at zero it is the image; the threshold and the scale count."""
     image = grey(np.full((40, 300), 100, np.uint8))
     values = np.repeat(np.array([[0.0, 1.0]]), 2, axis=0)
-    end = np.array([0xFC, 0xFF, 0xA4])
+    end = np.array([0xFD, 0xE7, 0x25])
     drawn = opened(overlay_png(image, a_heatmap(values)))
     assert np.abs(drawn[20, 299] - (50 + end / 2)).max() <= 1
     assert (drawn[20, 0] == 100).all()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from core.explain import Request
+from core.explain import METHODS, Request
 from core.records import Heatmap, Image, full_range_window
 from db import engine, heatmap_measures, predictions
-from pages.ui import heatmap_checks, heatmap_jobs, ready, resources
-from pages.ui.heatmap_row import caption
+from pages.ui import heatmap_checks, heatmap_jobs, heatmap_row, ready, resources
+from pages.ui.heatmap_row import caption, details
 from tests.pages.conftest import register
 from tests.pages.test_pages import add_person, add_studies, open_page, read, said
 
@@ -113,11 +114,16 @@ def several(store, trained, monkeypatch):
 def test_several_maps_stand_side_by_side_with_their_facts(several):
     """Two methods and two classes are four panels; one scale for all is on request, and each panel says which."""
     assert len(panels(several)) == 4
-    assert said(several).count("not a lesion outline") >= 4
+    assert said(several).count("not a lesion outline") >= 4  # behind each panel's popover
     assert "enlarged" in said(several)
+    assert said(several).count("Full colour ") + said(several).count("Zero everywhere") >= 2  # Grad-CAM of either class
+    assert said(several).count("Blue against, orange for") == 2  # Occlusion's colours go both ways
+    assert said(several).count("its own maximum") >= 2
     (same,) = [t for t in several.toggle if t.label == "One colour scale for all"]
     at = same.set_value(True).run()
-    assert "full colour is" in said(at)
+    scales = re.findall(r"ull colour ±?([0-9.e-]+), all these maps' maximum", said(at))
+    assert len(scales) >= 3
+    assert len(set(scales)) == 1
     assert not at.exception
 
 
@@ -129,23 +135,35 @@ def test_downloads_are_offered_for_each_map(several):
     assert len(choice.options) == 4
 
 
-def test_the_caption_tells_resolution_scale_and_share():
-    """7 × 7 over 224 × 224 is enlarged 32 times; share and intervals stand there where there are some."""
+def test_the_caption_is_a_sentence_and_the_rest_is_in_the_details():
+    """What the map is not stands beneath it; resolution, scale, share and intervals of 7 × 7 over 224 × 224 in the popover."""
     pixels = np.zeros((224, 224), np.uint8)
     image = Image(pixels, full_range_window(pixels))
     values = np.full((7, 7), 0.01, np.float32)
     made = Heatmap(values, "gradcam", "benign", "layer4", "v", "h", False, {"share": 0.49, "class_score": 1.0})
-    text = caption(made, image)
+    assert caption(made, 0.5) == METHODS["gradcam"].what
+    assert "do not compare them between pictures" in caption(made, None)
+    text = " ".join(details(made, image, None, {}))
     assert "7 × 7 values, enlarged 32 times." in text
-    assert "own maximum, 0.01:" in text
+    assert "maximum is 0.01, which is full colour" in text
     assert "adds up to 49% of the class score, 1." in text
+    assert "Grad-CAM on this model: Not yet measured." in text
     more = replace(made, parameters={"share": 5.0, "class_score": 0.2})
-    assert "adds up to 1, more than the class score, 0.2." in caption(more, image)
+    assert "adds up to 1, more than the class score, 0.2." in " ".join(details(more, image, None, {}))
     facts = {"share": None, "low": [-1.0, 0.1], "high": [1.0, 0.2], "superpixels": 2, "r2": 0.5}
-    lime = Heatmap(np.zeros((224, 224), np.float32), "lime", "benign", "input", "v", "h", True, facts)
-    assert "1 of 2 superpixels differ from zero at 95 %; R² 0.50." in caption(lime, image)
-    assert "enlarged" not in caption(lime, image)
-    assert "full colour is 0.5." in caption(made, image, 0.5)
+    lime = Heatmap(np.ones((224, 224), np.float32), "lime", "benign", "input", "v", "h", True, facts)
+    text = " ".join(details(lime, image, 0.5, {}))
+    assert "1 of 2 superpixels differ from zero at 95 %; R² 0.50." in text
+    assert "enlarged" not in text
+
+
+@pytest.mark.parametrize(
+    ("method", "words"), [("gradcam", "speaks for benign"), ("lime", "speaks for or against benign")]
+)
+def test_a_map_of_nothing_says_so(method, words):
+    """Instead of what such maps show."""
+    empty = Heatmap(np.zeros((7, 7), np.float32), method, "benign", "x", "v", "h", METHODS[method].signed)
+    assert caption(empty, None).endswith(f"nothing that {words}.")
 
 
 def test_other_parameters_are_another_heatmap(store, trained):
@@ -199,13 +217,22 @@ def test_a_method_that_fails_the_randomisation_is_not_offered_with_the_reason(st
     (choice,) = [c for c in at.multiselect if c.label == "Heatmap"]
     assert "Grad-CAM" not in choice.options
     assert "HiResCAM" in choice.options
-    assert (
-        "Not offered for this model: Grad-CAM (maps of re-initialised weights look the same: rank correlation 0.80"
-        in said(at)
-    )
+    (named,) = [c for c in at.caption if c.value == "Not offered for this model: Grad-CAM."]
+    assert "Grad-CAM: maps of re-initialised weights look the same: rank correlation 0.80" in named.proto.help
     at = next(b for b in at.button if b.label == "Heatmap").click().run()
     (choice,) = [c for c in at.multiselect if c.label == "Heatmap"]
     assert choice.value == ["hirescam"]
+
+
+def test_a_method_that_does_not_suit_the_network_is_not_offered_with_the_reason(store, trained, monkeypatch):
+    """Before anything was measured."""
+    one, _ = opened(trained, monkeypatch)
+    monkeypatch.setattr(heatmap_row, "unfit", lambda method, _: "because" if method.name == "lime" else "")
+    at = open_page("review", study=one)
+    (choice,) = [c for c in at.multiselect if c.label == "Heatmap"]
+    assert "LIME" not in choice.options
+    (named,) = [c for c in at.caption if c.value == "Not offered for this model: LIME."]
+    assert named.proto.help == "- LIME: because."
 
 
 def test_colours_are_relative_to_the_reference_where_there_is_one(store, trained, monkeypatch):
@@ -213,11 +240,13 @@ def test_colours_are_relative_to_the_reference_where_there_is_one(store, trained
     one, version = opened(trained, monkeypatch)
     at = ask_for(open_page("review", study=one), "gradcam")
     assert "No reference scale has been measured" in said(at)
-    assert "Weight randomisation not yet checked." in said(at)
+    assert "do not compare them between pictures" in said(at)
+    assert "Grad-CAM on this model: Not yet measured." in said(at)
     keep(version, "gradcam", "reference", {"n": 200, "quantiles": {"0.99": 1.3}, "maximum": 2.0})
     at.run()
     assert "Colours relative to 200 validation maps: full colour is their 99th percentile, 1.3." in said(at)
-    assert "; full colour is 1.3." in said(at)
+    assert "do not compare" not in said(at)
+    assert "Weight randomisation not yet checked." in said(at)
     assert "No reference scale" not in said(at)
 
 
@@ -228,8 +257,8 @@ def test_the_badge_is_made_after_the_map_and_kept(store, trained, monkeypatch):
     at = ask_for(open_page("review", study=one), "gradcam")
     until(lambda: all(c.future.done() for c in heatmap_checks._checks().values()) and heatmap_checks._checks())
     at.run()
-    assert "Deletion better than random" in said(at)
-    assert "Stable: " in said(at)
+    assert "Deletion: " in said(at)
+    assert re.search("Stable|Not stable", said(at))
     (kept,) = (store / "heatmaps").rglob("*.check.json")
     (check,) = [c for c in heatmap_checks._checks().values() if c.key in kept.name]
     heatmap_checks.forget(check)
@@ -255,4 +284,4 @@ def test_a_stopped_check_says_so_and_can_be_made_again(store, trained, monkeypat
     at = next(b for b in at.button if b.label == "Check again").click().run()
     until(lambda: heatmap_checks._checks()[key].future.done())
     at.run()
-    assert "Insertion better than random" in said(at)
+    assert "Insertion: " in said(at)

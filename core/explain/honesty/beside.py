@@ -13,7 +13,7 @@ from core.explain.honesty.maker import Maker
 from core.records import Heatmap, Image
 
 STABLE = 0.7  # rank correlation from which a map counts as the same
-_YES = {True: "yes", False: "no", None: "undecided"}
+_BETTER = {True: "better", False: "not better", None: "undecided"}  # than random orders
 
 
 def check_map(maker: Maker, image: Image, heatmap: Heatmap) -> dict[str, Any]:
@@ -40,11 +40,11 @@ def check_map(maker: Maker, image: Image, heatmap: Heatmap) -> dict[str, Any]:
 def badges(facts: Mapping[str, Any]) -> list[tuple[str, bool | None]]:
     """Short texts with whether they are good news: True, False, or None for undecided."""
     shown = [
-        (f"{curve.capitalize()} better than random: {_YES[facts['better'][curve]]}", facts["better"][curve])
+        (f"{curve.capitalize()}: {_BETTER[facts['better'][curve]]}", facts["better"][curve])
         for curve in ("deletion", "insertion")
     ]
     stable = bool(np.median(facts["stability"]) >= STABLE)
-    return [*shown, (f"Stable: {_YES[stable]}", stable)]
+    return [*shown, ("Stable" if stable else "Not stable", stable)]
 
 
 def numbers(facts: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -113,13 +113,5 @@ def colours(parts: Mapping[str, Facts]) -> str:
     return f"Colours relative to {facts['n']} validation maps: full colour is their 99th percentile, {top:.3g}."
 
 
-def beside(parts: Mapping[str, Facts], scale: float | None) -> str:
-    """What stands under a map: what its colours are relative to, and whether the method looks at the weights at all."""
-    shown = (
-        colours(parts) if scale is not None else "No reference scale has been measured for this method and model yet."
-    )
-    return f"{shown} {_upper(randomised(parts))}."
-
-
 def _and(titles: list[str]) -> str:
     return titles[0] if len(titles) == 1 else f"{', '.join(titles[:-1])} and {titles[-1]}"
