@@ -7,6 +7,7 @@ import streamlit as st
 
 from core.explain import METHODS
 from core.explain.honesty.table import COLUMNS, NOT_YET, long_rows, method_rows
+from core.explain.honesty.words import no_better_than_centre
 from core.records import Model
 from core.tasks import TASKS
 from db.datasets import DatasetEntry
@@ -66,11 +67,14 @@ def overview(measures: Measures, against: str) -> None:
     """Method by method, in a table and in words."""
     rows = pd.DataFrame(method_rows(measures, against))
     rows = rows[[row in measures for row in METHODS]]
+    if named := [METHODS[name].title for name in no_better_than_centre(measures, against)]:
+        st.warning(
+            f"Not better than the image centre, which knows nothing of the picture: {', '.join(named)}. Such a map does not say "
+            "where to look.", icon=":material/location_disabled:",
+        )  # fmt: skip
     st.dataframe(
-        rows.drop(columns="In words"), hide_index=True, height=38 + 35 * len(rows), alt="Methods and what was measured of them",
-        column_config={
-            "Method": st.column_config.TextColumn(pinned=True), "ms per map": st.column_config.NumberColumn(format="%.1f"),
-        },
+        rows.drop(columns="In words"), hide_index=True, height="content", alt="Methods and what was measured of them",
+        column_config={"Method": st.column_config.TextColumn(pinned=True)},
     )  # fmt: skip
     open_methods = [method.title for name, method in METHODS.items() if name not in measures]
     if open_methods:

@@ -89,7 +89,12 @@ def test_the_page_says_whether_a_method_is_better_than_each_control(store, train
     keep(version, masks=masks_facts(0.5, low, high))
     at = open_page("explanations", "Lea")
     assert words in said(at)
-    assert at.dataframe[0].value.loc[0, "vs image centre"] in words
+    cell = at.dataframe[0].value.loc[0, "vs image centre"]
+    assert cell.startswith(words.removesuffix(" the image centre"))
+    assert "n = 20)" in cell  # the control's own figure
+    warned = [w.value for w in at.warning]
+    assert bool(warned) == (low <= 0)
+    assert all(w.startswith("Not better than the image centre") and "Grad-CAM" in w for w in warned)
     assert "1 of 20 maps are empty" in said(at)
     assert "weight randomisation not yet checked" in said(at).lower()
 

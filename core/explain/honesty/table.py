@@ -58,7 +58,8 @@ def _row(name: str, parts: Mapping[str, Mapping[str, Any]], against: str) -> dic
     for curve in ("deletion", "insertion"):
         row[f"{curve.capitalize()} − random"] = _said(faithful, faithful.get(f"{curve}_random"))
     row["Stability"] = _said(parts.get("stability", {}), parts.get("stability", {}).get("correlation"))
-    row["ms per map"] = parts.get("reference", {}).get("milliseconds")
+    speed = parts.get("reference", {})
+    row["ms per map"] = f"{speed['milliseconds']:.1f} (median, n = {speed['n']})" if "milliseconds" in speed else "–"
     row["In words"] = sentence(parts)
     return row
 
@@ -76,7 +77,7 @@ def _randomisation(parts: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _verdict(facts: Mapping[str, Any], control: str) -> str:
     found = facts.get("differences", {}).get(control)
-    return verdict(found["hit"]).removesuffix(" than") if found else "–"
+    return f"{verdict(found['hit'])} {figure(facts['controls'][control]['hit'], percent=True)}" if found else "–"
 
 
 def _said(facts: Mapping[str, Any], found: Mapping[str, Any] | None, *, percent: bool = False) -> str:

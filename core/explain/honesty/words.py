@@ -8,6 +8,7 @@ from typing import Any
 from core.explain.honesty.masks import CONTROLS, better
 from core.explain.honesty.randomisation import ALIKE, correlations, judged
 from core.explain.honesty.reference import full_colour
+from core.explain.registry import METHODS
 
 Facts = Mapping[str, Any]
 
@@ -73,6 +74,16 @@ def pointing(facts: Facts | None, whose: str = "the lesion masks") -> str:
             by_word.setdefault(verdict(facts["differences"][name]["hit"]), []).append(title)
     said = "; ".join(f"{word} {_and(titles)}" for word, titles in by_word.items())
     return f"Points into {whose} in {figure(facts['own']['hit'], percent=True)}: {said}."
+
+
+def no_better_than_centre(measures: Mapping[str, Mapping[str, Facts]], against: str) -> list[str]:
+    """The methods measured `against` masks or reviewers whose maps point no better than the image centre does."""
+    found = {
+        name: parts[against]["differences"]["centre"]["hit"]
+        for name, parts in measures.items()
+        if "own" in parts.get(against, {})
+    }
+    return [name for name in METHODS if name in found and better(found[name]) is not True]
 
 
 def curve(facts: Facts | None) -> str:
