@@ -63,7 +63,9 @@ def test_a_study_is_uploaded_read_blind_read_again_and_stands_on_the_agreement_p
     anna.text("Model visible")
     anna.text("at its operating point youden")
     page.keyboard.press("g")
-    anna.text("not a lesion outline|Zero everywhere")  # after one epoch Grad-CAM may be empty, and an empty map is not drawn
+    anna.text(
+        "not a lesion outline|Zero everywhere"
+    )  # after one epoch Grad-CAM may be empty, and an empty map is not drawn
     page.keyboard.press("g")
     page.click("[data-testid=stMultiSelect] input")
     page.keyboard.type("Occlusion")

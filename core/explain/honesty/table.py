@@ -53,7 +53,7 @@ def _row(name: str, parts: Mapping[str, Mapping[str, Any]], against: str) -> dic
     own = masks.get("own", {})
     row = {"Method": METHODS[name].title, "Randomisation": _randomisation(parts)}
     row["Points into it"] = _said(masks, own.get("hit"), percent=True)
-    row |= {_HEADS[control]: _verdict(masks, control) for control in CONTROLS}
+    row |= {_HEADS[control]: _beside(masks, control) for control in CONTROLS}
     row |= {"Energy inside": _said(masks, own.get("energy"), percent=True), "IoU": _said(masks, own.get("iou"))}
     for curve in ("deletion", "insertion"):
         row[f"{curve.capitalize()} − random"] = _said(faithful, faithful.get(f"{curve}_random"))
@@ -77,7 +77,12 @@ def _randomisation(parts: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _verdict(facts: Mapping[str, Any], control: str) -> str:
     found = facts.get("differences", {}).get(control)
-    return f"{verdict(found['hit'])} {figure(facts['controls'][control]['hit'], percent=True)}" if found else "–"
+    return verdict(found["hit"]).removesuffix(" than") if found else "–"
+
+
+def _beside(facts: Mapping[str, Any], control: str) -> str:
+    hits = facts.get("controls", {}).get(control, {}).get("hit")
+    return f"{_verdict(facts, control)} than {figure(hits, percent=True)}" if hits else "–"
 
 
 def _said(facts: Mapping[str, Any], found: Mapping[str, Any] | None, *, percent: bool = False) -> str:
