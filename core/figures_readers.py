@@ -14,6 +14,7 @@ from core.statistics.discrimination import roc_curve, thin
 from core.statistics.mrmc_data import CrossedRatings
 from core.statistics.mrmc_planning import PowerGrid
 
+MOST_NAMED = 26  # columns whose names have room beside each other upright; hovering names the others
 MOST_NUMBERED = 16  # readers beside whom the cells still have room for numbers
 MOST_LEVEL = 48  # letters of names that stand level beneath a matrix in half a narrow window
 _GREEN = "#009E73"
@@ -38,12 +39,19 @@ def matrix_figure(matrix: PairwiseMatrix, title: str) -> go.Figure:
         x=[j for _, j in shown], y=[i for i, _ in shown], text=[_number(cells[c]) for c in shown], mode="text",
         textfont={"size": 13, "color": ink}, hoverinfo="skip", showlegend=False,
     )  # fmt: skip
-    common = {"showgrid": False, "zeroline": False, "automargin": True}
+    many = max(len(rows), len(columns)) > MOST_NUMBERED
+    common = {"showgrid": False, "zeroline": False, "automargin": not many}
     names = _short(matrix.columns)
     level = max(map(len, names), default=0) * len(names) <= MOST_LEVEL
-    slant = 0 if level else -40  # slanted the other way, the last name is cut off
-    figure.update_xaxes(tickvals=columns, ticktext=names, tickangle=slant, range=[-0.5, len(columns) - 0.5], **common)
+    slant = 0 if level else 90 if many else -40  # slanted the other way, the last name is cut off
+    step = -(-len(columns) // MOST_NAMED)
+    figure.update_xaxes(
+        tickvals=columns[::step], ticktext=names[::step], tickangle=slant, range=[-0.5, len(columns) - 0.5], **common
+    )
     figure.update_yaxes(tickvals=rows, ticktext=_short(matrix.rows), range=[len(rows) - 0.5, -0.5], **common)
+    if many:  # room for the names is set here: a chart that finds it by itself is drawn three times over
+        left, below = (10 + 7 * max(map(len, own)) for own in (_short(matrix.rows), names))
+        figure.update_layout(margin={"l": left, "b": 40 if level else below})
     return figure.update_layout(height=max(240, min(760, 150 + 42 * len(rows))))
 
 

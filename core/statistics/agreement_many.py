@@ -138,7 +138,8 @@ def limits_over_cases(value: float, influence: np.ndarray, n: int, method: str, 
 def _checked(counts: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Counts of the cases that anybody rated, as float64, and the weights."""
     given = np.asarray(counts)
-    if given.ndim != 2 or (given.size and (given.min() < 0 or np.any(given != given.astype(np.int64)))):
+    whole = given.dtype.kind in "iu" or not np.any(given != given.astype(np.int64))
+    if given.ndim != 2 or not whole or (given.size and given.min() < 0):
         raise ValueError(f"counts must be whole numbers from 0 up of shape (N, C), not {given.shape}")
     table = agreement_weights(given.shape[1]) if weights is None else np.asarray(weights, dtype=np.float64)
     if table.shape != (given.shape[1],) * 2:
@@ -151,7 +152,8 @@ def _observed(counts: np.ndarray, weights: np.ndarray) -> _Agreement | None:
     paired = raters >= 2
     if not paired.any():
         return None
-    agreeing = np.sum(counts * (counts @ weights.T - 1), axis=1)
+    same = counts if np.array_equal(weights, np.eye(len(weights))) else counts @ weights.T
+    agreeing = np.einsum("nc,nc->n", counts, same) - raters
     own = np.where(paired, agreeing / np.where(paired, raters * (raters - 1), 1), 0.0)
     return _Agreement(float(own[paired].mean()), own, paired)
 

@@ -29,6 +29,7 @@ from core.statistics.agreement_table import Ratings
 from core.statistics.agreement_weights import agreement_weights
 
 PairStatistic = Literal["raw", "kappa", "linear", "quadratic", "positive", "negative"]
+_FEW, _CHUNK = 5, 100_000  # categories; cases counted at a time
 PAIR_STATISTICS: tuple[PairStatistic, ...] = ("raw", "kappa", "linear", "quadratic", "positive", "negative")
 
 
@@ -89,10 +90,12 @@ def pairwise(ratings: Ratings, statistic: PairStatistic = "kappa", positive: str
     names, size, estimates = ratings.readers, len(ratings.categories), {}
     place = _place(ratings.categories, positive) if positive else -1
     columns = np.ascontiguousarray(ratings.codes.T)  # (R, N): read once for every pair
+    tables = _all_crosses(columns, size) if size <= _FEW else None
     for i, row in enumerate(names):
         for j, column in enumerate(names):
             if j > i:
-                found = _of_table(_cross(columns[i], columns[j], size), statistic, place)
+                table = _cross(columns[i], columns[j], size) if tables is None else tables[i, j]
+                found = _of_table(table, statistic, place)
                 estimates[row, column] = estimates[column, row] = found
     return PairwiseMatrix(statistic, names, names, estimates)
 
@@ -139,6 +142,17 @@ def _cross(a: np.ndarray, b: np.ndarray, size: int) -> np.ndarray:
     """Counts (C, C) of the cases that both codes (N,) have."""
     both = (a >= 0) & (b >= 0)
     return np.bincount(a[both] * size + b[both], minlength=size * size).reshape(size, size)
+
+
+def _all_crosses(columns: np.ndarray, size: int) -> np.ndarray:
+    """`_cross` (R, R, C, C) of every two of columns (R, N), as products of who said what: quick for few categories."""
+    found = np.zeros((len(columns),) * 2 + (size, size), dtype=np.int64)
+    for start in range(0, columns.shape[1], _CHUNK):
+        said = [(columns[:, start : start + _CHUNK] == c).astype(np.float32) for c in range(size)]  # exact to 2²⁴
+        for i, row in enumerate(said):
+            for j, column in enumerate(said):
+                found[:, :, i, j] += (row @ column.T).astype(np.int64)
+    return found
 
 
 def _place(categories: Sequence[str], positive: str) -> int:

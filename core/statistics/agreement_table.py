@@ -43,9 +43,9 @@ class Ratings:
 
 def counts_of(codes: np.ndarray, n_categories: int) -> np.ndarray:
     """Counts (N, C) of codes (N, R), −1 being no rating."""
-    cases, readers = np.nonzero(codes >= 0)
-    places = cases * n_categories + codes[cases, readers]
-    return np.bincount(places, minlength=len(codes) * n_categories).reshape(len(codes), n_categories)
+    width = n_categories + 1  # the first column takes the missing ones
+    places = np.arange(len(codes), dtype=np.int64)[:, None] * width + codes + 1
+    return np.bincount(places.ravel(), minlength=len(codes) * width).reshape(len(codes), width)[:, 1:]
 
 
 def ratings_table(table: pd.DataFrame, categories: Sequence[str] = ()) -> Ratings:

@@ -87,16 +87,15 @@ def coefficients(rated: Rated, key: str) -> None:
             "Agreement on", rated.given, default=rated.given[0], required=True, format_func=_WHAT.get, key=f"{key}_what"
         )
 
-        def work(_: object) -> tuple[dict[str, Estimate], int, int]:
+        def work(_: object) -> tuple[dict[str, Estimate], Ratings]:
             ratings = rated.ratings(what)
             positive = TASKS[rated.task].positive if what == "label" else None
-            found = agreement_summary(ratings, _LEVELS[what], positive or "")
-            return found, len(ratings.readers), len(ratings.cases)
+            return agreement_summary(ratings, _LEVELS[what], positive or ""), ratings
 
         result = computed(("coefficients", *rated.key, what), work)
         if result is None:
             return
-        found, readers, cases = result
+        found, ratings = result
         chosen = st.multiselect("Coefficients", list(found), default=_usual(list(found)), key=f"{key}_which:{what}")
     if chosen:
         rows = [{"Coefficient": name, "Value": text(found[name], 3)} for name in chosen]
@@ -105,9 +104,9 @@ def coefficients(rated: Rated, key: str) -> None:
         for name in chosen:
             meanings.setdefault(_meaning(name), []).append(name)
         st.caption("  \n".join(f"**{', '.join(names)}**: {words}" for words, names in meanings.items()))
-    st.caption(f"{readers:,} readers, {cases:,} cases; 95 % intervals over cases.")
-    if what == "likelihood" and readers > 1:
-        _limits(rated.ratings(what), key)
+    st.caption(f"{len(ratings.readers):,} readers, {len(ratings.cases):,} cases; 95 % intervals over cases.")
+    if what == "likelihood" and len(ratings.readers) > 1:
+        _limits(ratings, key)
 
 
 def _usual(names: list[str]) -> list[str]:

@@ -57,15 +57,15 @@ def running(key: tuple[str, ...]) -> bool:
     return key in _jobs()
 
 
-def fetch(key: tuple[str, ...], *, stoppable: bool = False) -> Any | None:
+def fetch(key: tuple[str, ...], *, stoppable: bool = False, patience: float = 0.3) -> Any | None:
     """The result of a finished job, which is then forgotten; None while the page shows its progress. Raises what it raised.
 
-    `stoppable` shows a button that asks the job to stop.
+    `stoppable` shows a button that asks the job to stop; `patience` is how many seconds to wait before progress is shown.
     """
     job = _jobs()[key]
     assert job.future is not None
     try:
-        result = job.future.result(timeout=0.3)
+        result = job.future.result(timeout=patience)
     except TimeoutError:
         _progress(job, stoppable)
         return None

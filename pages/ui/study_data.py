@@ -20,6 +20,7 @@ from pages.ui import identity, jobs
 
 T = TypeVar("T")
 KEPT = 64  # results of slow work
+_PATIENCE = 0.8  # seconds: what is nearly done comes sooner than a progress bar and a second run of the page
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def computed(key: tuple[str, ...], work: Callable[[jobs.Job], T]) -> T | None:
         kept.move_to_end(key)
         return kept[key]  # type: ignore[return-value]
     jobs.start(key, work, kind="results")
-    result = jobs.fetch(key)
+    result = jobs.fetch(key, patience=_PATIENCE)
     if result is not None:
         kept[key] = result
         while len(kept) > KEPT:
