@@ -43,6 +43,8 @@ def show(user: User, task: str) -> None:
         for m in known
         for row in region_rows(measured[m.version])
     ]
+    if not rows and jobs.running(data.key_of(model.version)):
+        return
     if not rows:
         messages.empty(
             "Not yet compared", "Choose a model and methods above; each map is made once, in the background."
