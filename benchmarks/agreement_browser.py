@@ -27,6 +27,7 @@ FLOOR = "an empty page"
 # Resolves with the milliseconds from the click until the script has run, nothing of the page before is left, and `ready` holds.
 _TIMED = """async (element, ready) => {
   const app = document.querySelector('[data-testid=stApp]'), holds = new Function('return ' + ready);
+  const before = holds();
   let ran = false;
   const watch = new MutationObserver(() => { ran ||= app.dataset.testScriptState === 'running'; });
   watch.observe(app, {attributes: true});
@@ -35,7 +36,7 @@ _TIMED = """async (element, ready) => {
   return await new Promise((done, fail) => {
     const look = () => {
       const waited = performance.now() - start;
-      const still = ran && app.dataset.testScriptState === 'notRunning';
+      const still = (ran || !before) && app.dataset.testScriptState === 'notRunning';
       const left = document.querySelector('[data-stale=true], [data-testid=stProgress], [data-testid=stSkeleton]');
       if (still && !left && holds()) { watch.disconnect(); requestAnimationFrame(() => done(performance.now() - start)); }
       else if (waited > 60000) fail('nothing came of the click in a minute: ' + ready);
@@ -63,6 +64,7 @@ def link(title: str) -> Callable[[Page], Locator]:
     def find(page: Page) -> Locator:
         for section in page.locator("[data-testid=stTopNavSection]").all():
             section.click()
+            page.wait_for_timeout(300)
             found = page.locator("[data-testid=stTopNavDropdownLink]", has_text=title)
             if found.count():
                 return found.first

@@ -44,7 +44,7 @@ def matrix_figure(matrix: PairwiseMatrix, title: str) -> go.Figure:
     names = _short(matrix.columns)
     level = max(map(len, names), default=0) * len(names) <= MOST_LEVEL
     slant = 0 if level else 90 if many else -40  # slanted the other way, the last name is cut off
-    step = -(-len(columns) // MOST_NAMED)
+    step = max(1, -(-len(columns) // MOST_NAMED))
     figure.update_xaxes(
         tickvals=columns[::step], ticktext=names[::step], tickangle=slant, range=[-0.5, len(columns) - 0.5], **common
     )

@@ -105,3 +105,15 @@ def test_groups_show_intervals_and_leave_out_what_has_none():
     assert figure.layout.title.text == "By month, n = 50"
     assert figure.layout.yaxis.range[0] == pytest.approx(-0.52)
     assert len(figures_readers.groups_figure({}, "By month", "Kappa").data[0].x) == 0
+
+
+def test_a_matrix_of_many_readers_finds_room_for_its_names_at_once():
+    """Beyond the numbered ones every so many columns are named, upright, within margins that are set; few readers as ever."""
+    names = tuple(f"reader {i:02}" for i in range(60))
+    many = figures_readers.matrix_figure(PairwiseMatrix("kappa", names, names, {}), "Kappa")
+    assert not many.layout.xaxis.automargin
+    assert len(many.layout.xaxis.ticktext) == 20
+    assert (many.layout.xaxis.tickangle, many.layout.margin.l, many.layout.margin.b) == (90, 73, 73)
+    few = figures_readers.matrix_figure(PairwiseMatrix("kappa", names[:3], names[:3], {}), "Kappa")
+    assert few.layout.xaxis.automargin
+    assert len(few.layout.xaxis.ticktext) == 3
