@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.commands.ratings import p_text
 from core.records import Estimate, Refused
 from core.tasks import TASKS, Task, get_task
 
@@ -86,7 +87,7 @@ def run_compare(options: argparse.Namespace) -> int:
         print(json.dumps(_comparison_json(result, a, b, thresholds)))
         return 0
     print(_headline(a, thresholds[0]) + f" Differences: {a.name} − {b.name}.")
-    print(aligned([(name, *_shown(d, sign="+"), _p(d.p), d.method) for name, d in result.differences.items()]))
+    print(aligned([(name, *_shown(d, sign="+"), p_text(d.p), d.method) for name, d in result.differences.items()]))
     counts = result.disagreement
     print(
         f"Right: both {counts['both']}, only {a.name} {counts['only_a']}, only {b.name} {counts['only_b']}, "
@@ -198,12 +199,6 @@ def _shown(estimate: Any, sign: str = "") -> tuple[str, str]:
     if estimate.low is None:
         return f"{estimate.value:{sign}.4f}", estimate.reason
     return f"{estimate.value:{sign}.4f}", f"({estimate.low:{sign}.4f} to {estimate.high:{sign}.4f})"
-
-
-def _p(p: float | None) -> str:
-    if p is None:
-        return ""
-    return "p < 0.0001" if p < 0.0001 else f"p = {p:.4f}"
 
 
 def _comparison_json(

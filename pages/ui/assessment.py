@@ -58,11 +58,9 @@ def _earlier(case: Case) -> None:
             sure += f", BI-RADS {review.birads}" if review.birads else ""
             flag = " · flagged" if review.flagged else ""
             saved = review.created_at[:16].replace("T", " ")
-            st.caption(f"Your {review.phase} reading: **{_title(review.label)}**{sure}{flag} · saved {saved} UTC")
-
-
-def _title(label: str) -> str:
-    return label.replace("_", " ").capitalize()
+            st.caption(
+                f"Your {review.phase} reading: **{messages.label_title(review.label)}**{sure}{flag} · saved {saved} UTC"
+            )
 
 
 def _class_buttons(case: Case) -> None:
@@ -73,7 +71,7 @@ def _class_buttons(case: Case) -> None:
             for number, name in list(enumerate(classes, start=1))[row : row + 2]:
                 picked = name == chosen
                 st.button(
-                    _title(name), key=case.key(f"class-{name}"), on_click=_choose, args=(case, name), width="stretch",
+                    messages.label_title(name), key=case.key(f"class-{name}"), on_click=_choose, args=(case, name), width="stretch",
                     icon=":material/check_circle:" if picked else ":material/circle:", shortcut=str(number),
                 )  # fmt: skip
 
@@ -171,7 +169,7 @@ def _save(case: Case, prediction_id: int | None, token: str, after_save: Callabl
     if stored is None:
         return  # a second click: the first one has stored this reading
     forget(case)
-    messages.saved(f"Saved: {case.title}, {_title(stored.label).lower()}")
+    messages.saved(f"Saved: {case.title}, {messages.label_title(stored.label).lower()}")
     after_save(case)
 
 

@@ -29,7 +29,7 @@ def show(user: User, study: StudySummary, query: QueueQuery) -> None:
         _model(study, readings)
     for earlier in history:
         st.caption(
-            f"{earlier.created_at[:16].replace('T', ' ')} UTC, {earlier.decided_by}: **{_title(earlier.label)}**"
+            f"{earlier.created_at[:16].replace('T', ' ')} UTC, {earlier.decided_by}: **{messages.label_title(earlier.label)}**"
             f"{f', BI-RADS {earlier.birads}' if earlier.birads else ''}{f': {earlier.reason}' if earlier.reason else ''}"
         )
     with st.container(border=True, gap="small"):
@@ -69,7 +69,9 @@ def _model(study: StudySummary, readings: pd.DataFrame) -> None:
             prediction = predictions.get_prediction_by_id(session, number)
         if prediction is not None:
             score = prediction.probabilities[prediction.predicted]
-            st.markdown(f"Model `{prediction.model_version[:8]}`: **{_title(prediction.predicted)}**, {score:.1%}")
+            st.markdown(
+                f"Model `{prediction.model_version[:8]}`: **{messages.label_title(prediction.predicted)}**, {score:.1%}"
+            )
 
 
 def _form(user: User, study: StudySummary, task: Task, query: QueueQuery) -> None:
@@ -78,7 +80,7 @@ def _form(user: User, study: StudySummary, task: Task, query: QueueQuery) -> Non
     with st.container(horizontal=True):
         for number, name in enumerate(task.classes, start=1):
             st.button(
-                _title(name), key=f"{key}:class-{name}", shortcut=str(number), width="stretch",
+                messages.label_title(name), key=f"{key}:class-{name}", shortcut=str(number), width="stretch",
                 icon=":material/check_circle:" if name == chosen else ":material/circle:",
                 on_click=st.session_state.__setitem__, args=(f"{key}:label", name),
             )  # fmt: skip
@@ -102,8 +104,4 @@ def _decide(user: User, study: StudySummary, query: QueueQuery) -> None:
     for name in ("label", "reason"):
         st.session_state.pop(f"adj:{study.id}:{name}", None)
     st.query_params.pop("study", None)
-    messages.saved(f"Decided: {study.name}, {_title(decision.label).lower()}")
-
-
-def _title(label: str) -> str:
-    return label.replace("_", " ").capitalize()
+    messages.saved(f"Decided: {study.name}, {messages.label_title(decision.label).lower()}")

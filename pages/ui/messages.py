@@ -55,6 +55,11 @@ def plain(text: str) -> str:
     return _MARKDOWN.sub(r"\\\g<0>", text)
 
 
+def label_title(label: str) -> str:
+    """A class as people read it: "benign_mass" is "Benign mass"."""
+    return label.replace("_", " ").capitalize()
+
+
 def empty(title: str, what_next: str) -> None:
     """An empty state: what is missing and what to do next."""
     with st.container(border=True, horizontal_alignment="center"):

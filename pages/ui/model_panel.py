@@ -11,7 +11,7 @@ from core.records import Model, OperatingPoint, Prediction, Refused
 from db import engine as store
 from db import models
 from db.engine import StoreError
-from pages.ui import ready
+from pages.ui import messages, ready
 from pages.ui.case import Case
 
 _LOG = logging.getLogger("tumortrace")
@@ -69,7 +69,7 @@ def _choose_model(case: Case) -> Model | None:
 
 def _result(model: Model, prediction: Prediction) -> None:
     for name, p in sorted(prediction.probabilities.items(), key=lambda item: -item[1]):
-        title = name.replace("_", " ").capitalize()
+        title = messages.label_title(name)
         st.progress(p, text=f"**{title}** · {p:.1%}" if name == prediction.predicted else f"{title} · {p:.1%}")
     st.caption(f"Says **{prediction.predicted}** {_rule(prediction.operating_point)}.")
     with st.popover("How this was made", icon=":material/info:", type="tertiary"):
