@@ -9,16 +9,24 @@ import math
 import numpy as np
 import pytest
 import torch
-from captum.attr import FeatureAblation, GuidedBackprop, LayerAttribution, LayerGradCam, ShapleyValues
+from captum.attr import (
+    FeatureAblation,
+    GuidedBackprop,
+    IntegratedGradients,
+    LayerAttribution,
+    LayerGradCam,
+    ShapleyValues,
+)
 from sklearn.linear_model import Ridge
 from torch import nn
 
 from core.architectures import get_architecture
+from core.combine import Viewed
 from core.explain import METHODS, Request, Watch, explain, predict_with_gradcam
 from core.explain.case import Case
 from core.explain.fold import fast_module, fold_batch_norms
 from core.explain.gradcam import LayerPass, grad_cam_plus_plus, hirescam, layer_pass, layercam
-from core.explain.gradients import guided_gradcam, guided_relus, smoothgrad
+from core.explain.gradients import guided_gradcam, guided_relus, integrated_gradients, smoothgrad
 from core.explain.score_cam import score_cam
 from core.explain.superpixels import feature_ablation, lime, shapley_sampling, weighted_ridge
 from core.records import Refused
@@ -307,6 +315,46 @@ def test_smoothgrad_of_a_linear_model_is_the_size_of_its_weights() -> None:
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert torch.equal(state, torch.get_rng_state())
+
+
+class ReadTwice(nn.Module):
+    """Pixels that reach the score through the first convolution, through another one and by themselves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = small_net(), small_net(bend=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits (N, 2)."""
+        return self.first(x) + self.second(x) + self.first(x.flip(3)) + x.square().mean(dim=(1, 2, 3))[:, None]
+
+
+@pytest.mark.parametrize(
+    "net", [small_net(), small_net(bend=True), ReadTwice(), Viewed(small_net(), ["plain", "hflip"])]
+)
+def test_integrated_gradients_equal_captum(net: nn.Module) -> None:
+    """Whether the first convolution alone reads the pixels or not, with batches of unequal size."""
+    x = noise(1, 1, 12, 12)
+    black = torch.full_like(x, -1)
+    expected, delta = IntegratedGradients(net).attribute(
+        x, black, target=1, n_steps=10, method="riemann_middle", return_convergence_delta=True
+    )
+    case = Case(net, x, 1, (0.5,), (0.5,))
+    values, ours = integrated_gradients(case, steps=10, baseline="black", batch=4)
+    assert torch.allclose(values, expected[0].detach().sum(dim=0), atol=1e-6)
+    assert ours == pytest.approx(float(delta), abs=1e-5)
+    assert hooks(net) == 0
+
+
+def test_smoothgrad_is_the_mean_gradient_of_the_noisy_copies() -> None:
+    """Against one gradient per copy, with the same noise drawn again."""
+    net, x = small_net(bend=True), noise(1, 1, 12, 12)
+    values = smoothgrad(Case(net, x, 1, (0.5,), (0.5,), seed=3), samples=6, noise_percent=20, batch=4)
+    generator = torch.Generator().manual_seed(3)
+    halves = [torch.randn(n, 1, 12, 12, generator=generator) * (x.max() - x.min()) * 0.2 for n in (2, 1)]
+    copies = (x + torch.cat([part for half in halves for part in (half, -half)])).requires_grad_()
+    (gradients,) = torch.autograd.grad(net(copies)[:, 1].sum(), copies)
+    assert torch.allclose(values, gradients.mean(dim=0).abs().sum(dim=0), atol=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
