@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from core.checkpoint import Checkpoint
+from core.explain.case import PATIENCE
 from core.explain.gradcam import grad_cam, layer_pass
 from core.onnx import OnnxNetwork
 from core.preprocess import preprocess_batch
@@ -24,7 +25,6 @@ from core.tasks import get_task
 from core.versions import library_versions
 
 _LOG = logging.getLogger("tumortrace")
-PATIENCE = 2.0  # seconds that one batch of long work waits for predictions at most
 DECIMALS = 6  # stored probabilities are rounded: the last bits change with batch size and device
 
 
@@ -178,7 +178,7 @@ class Engine:
         return self.answer(version, x).probabilities
 
     def give_way(self) -> None:
-        """Return when no prediction is waited for: long work calls this between its batches, so that it blocks nobody.
+        """Return when no prediction is waited for: long work calls this between its layers, so that it blocks nobody.
 
         After `PATIENCE` seconds it goes on all the same, or a busy house would never finish a heatmap.
         """

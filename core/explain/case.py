@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +13,8 @@ from torch import nn
 
 from core.preprocess import Preprocessing
 from core.records import Refused
+
+PATIENCE = 2.0  # seconds that one batch of long work waits for more urgent work at most
 
 
 class Cancelled(Exception):
@@ -29,17 +33,20 @@ class Watch:
     give_way: Callable[[], None] | None = None  # returns when nothing more urgent wants the processor
     total: int = 1
     done: int = 0
+    waited: float = 0.0  # seconds, in this batch
 
     def check(self) -> None:
-        """Let more urgent work go first; raise `Cancelled` when the caller no longer wants the result."""
-        if self.give_way is not None:
+        """Let more urgent work go first, for `PATIENCE` in each batch; raise `Cancelled` when nobody wants the result any more."""
+        if self.give_way is not None and self.waited < PATIENCE:
+            start = time.monotonic()
             self.give_way()
+            self.waited += time.monotonic() - start
         if self.cancelled is not None and self.cancelled():
             raise Cancelled("The explanation was cancelled.")
 
     def advance(self, images: int) -> None:
         """Say that the model has seen so many more images."""
-        self.done += images
+        self.done, self.waited = self.done + images, 0.0
         if self.progress is not None:
             self.progress(min(1.0, self.done / self.total))
 
@@ -60,9 +67,13 @@ class Case:
     watch: Watch = field(default_factory=Watch)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits (N, classes), counted by the watch; raises `Cancelled` before the model runs."""
-        self.watch.check()
-        logits = self.module(x)
+        """Logits (N, classes), counted by the watch, which is asked before each layer: a batch may take a second."""
+        with ExitStack() as hooks:
+            for part in self.module.modules():
+                if isinstance(part, nn.Conv2d | nn.Linear):
+                    hooks.enter_context(part.register_forward_pre_hook(lambda *_: self.watch.check()))
+            self.watch.check()
+            logits = self.module(x)
         self.watch.advance(len(x))
         return logits
 

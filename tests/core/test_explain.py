@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ from core.explain import (
     predict_with_gradcam,
     save_heatmap,
 )
-from core.explain.case import Case, Watch
+from core.explain.case import PATIENCE, Case, Watch
 from core.explain.fit import unfit
 from core.explain.gradients import integrated_gradients
 from core.explain.occlusion import occlusion, window_corners
@@ -625,3 +626,39 @@ def test_a_watch_never_says_more_than_done() -> None:
     for _ in range(3):
         watch.advance(1)
     assert shares == [0.5, 1.0, 1.0]
+
+
+def test_a_batch_is_interrupted_between_its_layers() -> None:
+    """More urgent work, and a caller who wants nothing any more, do not wait for a batch to end; no hook remains."""
+    asked: list[int] = []
+    checkpoint = random_checkpoint("small-cnn", 32)
+    layers = [m for m in checkpoint.module().modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]
+    module, x = checkpoint.module(), torch.zeros(1, 1, 32, 32)
+    case = Case(module, x, 1, (0.5,), (0.5,), watch=Watch(give_way=lambda: asked.append(1)))
+    case.scores(x)
+    assert len(asked) == 1 + len(layers)
+    stopped = Case(
+        module, x, 1, (0.5,), (0.5,), watch=Watch(cancelled=lambda: len(asked) == 2, give_way=lambda: asked.append(1))
+    )
+    asked.clear()
+    with pytest.raises(Cancelled):
+        stopped.scores(x)
+    assert len(asked) == 2
+    assert hooks(module) == 0
+
+
+def test_a_busy_house_delays_a_batch_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its layers wait together is no more than the patience for a batch and one wait; the next batch has its own."""
+    clock, calls = [0.0], []
+    monkeypatch.setattr("core.explain.case.time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    def busy() -> None:
+        calls.append(1)
+        clock[0] += 0.75 * PATIENCE
+
+    watch = Watch(give_way=busy)
+    for batch in (1, 2):
+        for _ in range(10):
+            watch.check()
+        watch.advance(1)
+        assert len(calls) == 2 * batch
