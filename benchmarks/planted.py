@@ -152,6 +152,17 @@ def refusals() -> list[str]:
     return [f"- {method.title} on {architecture}: {why}." for method, architecture, why in pairs if why]
 
 
+def introduction() -> list[str]:
+    """What the table counts."""
+    return [
+        "`python -m benchmarks.planted` writes this section. Each network is wired by hand to carry brightness from the input to "
+        "the class score and nothing else, so that the one bright patch in a picture of noise is known to be the evidence. Counted "
+        "are maps whose peak lies in the patch, which covers a fifth to a third of the picture: pictures of three proportions, the "
+        "patch in each corner in turn, each method by its own parameters. In brackets the lower end of the 95 % interval (Wilson); "
+        "99 % needs 381 of 381, and dear methods on large networks were given fewer.",
+    ]
+
+
 def main() -> None:
     """Measure, then write the section."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -160,11 +171,7 @@ def main() -> None:
     parser.add_argument("--document", type=Path, default=DOCUMENT)
     options = parser.parse_args()
     lines = [
-        "`python -m benchmarks.planted` writes this section. Each network is wired by hand to carry brightness from the input to "
-        "the class score and nothing else, so that the one bright patch in a picture of noise is known to be the evidence. Counted "
-        "are maps whose peak lies in the patch, which covers a fifth to a third of the picture: pictures of three proportions, the "
-        "patch in each corner in turn, each method by its own parameters. In brackets the lower end of the 95 % interval (Wilson); "
-        "99 % needs 381 of 381, and dear methods on large networks were given fewer.",
+        *introduction(),
         "",
         *table(options.pictures, options.seconds),
         "",
