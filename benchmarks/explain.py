@@ -2,6 +2,7 @@
 
 Run with `python -m benchmarks.explain [rounds] [cam|masked|sessions|memory ...] [resnet18|resnet50|vgg16 ...]`, all by default.
 Everything is interleaved, so that a busy machine slows all ways alike. Ratios travel between machines, times do not.
+With `OMP_NUM_THREADS=1` ratios are of processor time, which neighbours on the same cores hardly change; else of elapsed time.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from core.onnx import export_onnx, open_checked
 from core.predict import Engine, mapping_run
 
 CAM = ("resnet18", "resnet50", "vgg16")
+CLOCK = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
 Ways = dict[str, Callable[[], object]]
 
 
@@ -49,7 +51,7 @@ def ratios(title: str, ways: Ways, rounds: int) -> None:
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for i in range(rounds + 1):
         for name, run in ways.items():
-            took = timed(run)
+            took = timed(run, CLOCK)
             if i:  # the first round only warms up
                 seconds[name].append(took)
     plain = seconds[next(iter(ways))]
@@ -62,20 +64,21 @@ def long_ratios(title: str, ways: Ways, rounds: int) -> None:
     """As `ratios`, for ways of many forwards, each beside forwards of its own: three before it and three after it."""
     forward, *names = ways
     found: dict[str, list[float]] = {name: [] for name in names}
-    timed(ways[forward])  # warms up
+    timed(ways[forward], CLOCK)  # warms up
     for _ in range(rounds):
         for name in names:
-            before = [timed(ways[forward]) for _ in range(3)]
-            seconds = timed(ways[name])
-            found[name].append(seconds / statistics.median([*before, *(timed(ways[forward]) for _ in range(3))]))
+            before = [timed(ways[forward], CLOCK) for _ in range(3)]
+            seconds = timed(ways[name], CLOCK)
+            after = [timed(ways[forward], CLOCK) for _ in range(3)]
+            found[name].append(seconds / statistics.median(before + after))
             print(f"{title:10} {name:44} {statistics.median(found[name]):7.1f} × forward", flush=True)
 
 
-def timed(run: Callable[[], object]) -> float:
+def timed(run: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
     """Seconds."""
-    start = time.perf_counter()
+    start = clock()
     run()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def forward_of(net: torch.nn.Module, x: torch.Tensor) -> Callable[[], object]:
