@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from core import reading
 from db import engine
-from pages.ui import daily_data, derived, identity, pixel_route
+from pages.ui import daily_data, derived, identity, pixel_route, whole_callbacks
 
 # Imported before the first visitor comes, so that no page waits for them (torch alone takes a second or two).
 WARM = (
@@ -32,6 +32,7 @@ WARM = (
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[None]:
     """Bring the store up to date and import what is slow, before the first visitor."""
+    whole_callbacks.install()
     engine.init()
     reading.warm()
     for name in WARM:

@@ -71,34 +71,41 @@ def safe_csv(table: pd.DataFrame) -> pd.DataFrame:
     return table.map(lambda text: f"'{text}" if text[:1] in "=+-@" else text)
 
 
+def dropping(user: str) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        task = st.selectbox(
+            "Pictures without a DICOM header show", [*TASKS], index=None, placeholder="Choose a task",
+            format_func=lambda t: TASKS[t].title, key="upload_task", persist_state="session",
+        )  # fmt: skip
+        split = st.selectbox(
+            "Of an NPZ", ["", "train", "val", "test"], format_func=lambda s: s or "every split", key="upload_split", width=140
+        )  # fmt: skip
+        span = st.text_input("Its images", placeholder="all, or 0:50", key="upload_range", width=140)
+        folder = st.toggle("Choose a whole folder", key="upload_folder", persist_state="session")
+    files = st.file_uploader(
+        f"Drop {KINDS} (200 MB each). DICOM says itself what it shows; {KEPT[settings.kept_copies()]}",
+        accept_multiple_files="directory" if folder else True,
+        key=f"uploader:{folder}:{st.session_state[ROUND]}",
+        help="A browser takes minutes to send thousands of single files: send a ZIP, or ask for `python -m db import FOLDER`.",
+    )
+    if files:
+        imports.start(user, files, task or "", NpzPart.of(split, span))
+        st.session_state[ROUND] += 1  # a new key empties the uploader, so that nothing is read twice or held in memory
+        st.rerun()
+    if RESULTS in st.session_state:
+        results(*st.session_state[RESULTS])
+    else:
+        messages.empty(
+            "Nothing uploaded in this session", "What each file became, or why it was refused, is listed here."
+        )
+
+
 user = identity.current_user()
 st.title("Upload")
 st.session_state.setdefault(ROUND, 0)
-if imports.running(user.name):
-    if (ended := imports.finished(user.name)) is None:
-        st.stop()
+running = imports.running(user.name)
+if running and (ended := imports.finished(user.name)) is not None:
     st.session_state[RESULTS] = (ended.rows, ended.problem)
-with st.container(horizontal=True, vertical_alignment="bottom"):
-    task = st.selectbox(
-        "Pictures without a DICOM header show", [*TASKS], index=None, placeholder="Choose a task",
-        format_func=lambda t: TASKS[t].title, key="upload_task", persist_state="session",
-    )  # fmt: skip
-    split = st.selectbox(
-        "Of an NPZ", ["", "train", "val", "test"], format_func=lambda s: s or "every split", key="upload_split", width=140
-    )  # fmt: skip
-    span = st.text_input("Its images", placeholder="all, or 0:50", key="upload_range", width=140)
-    folder = st.toggle("Choose a whole folder", key="upload_folder", persist_state="session")
-files = st.file_uploader(
-    f"Drop {KINDS} (200 MB each). DICOM says itself what it shows; {KEPT[settings.kept_copies()]}",
-    accept_multiple_files="directory" if folder else True,
-    key=f"uploader:{folder}:{st.session_state[ROUND]}",
-    help="A browser takes minutes to send thousands of single files: send a ZIP, or ask for `python -m db import FOLDER`.",
-)
-if files:
-    imports.start(user.name, files, task or "", NpzPart.of(split, span))
-    st.session_state[ROUND] += 1  # a new key empties the uploader, so that nothing is read twice or held in memory
-    st.rerun()
-if RESULTS in st.session_state:
-    results(*st.session_state[RESULTS])
-else:
-    messages.empty("Nothing uploaded in this session", "What each file became, or why it was refused, is listed here.")
+    running = False
+if not running:
+    dropping(user.name)
