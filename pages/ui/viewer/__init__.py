@@ -41,6 +41,7 @@ _SCRIPTS = (
     "looking.js",
     "controls.js",
     "saving.js",
+    "typing.js",
     "page_keys.js",
     "attention.js",
     "viewer.js",

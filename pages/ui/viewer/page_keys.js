@@ -47,6 +47,10 @@ if (!window.tumortraceSaveKey) {
   window.tumortraceSaveKey = true; // the module may be evaluated again in the same page
   document.addEventListener("keydown", holdKey, true); // first: while a save is under way nobody else gets a key
   document.addEventListener("click", holdClick, true);
+  document.addEventListener("keydown", commitBeforeKey, true);
+  document.addEventListener("input", commitInPauses, true);
+  document.addEventListener("visibilitychange", commitTyped);
+  window.addEventListener("beforeunload", commitLeaving);
   document.addEventListener("keydown", handOnSaveKey, true);
   document.addEventListener("keydown", formKey, true);
 }
