@@ -229,7 +229,7 @@ def test_a_registered_baseline_is_explained_by_its_coefficients(store, tmp_path)
 
 
 def test_a_baseline_reads_studies_like_any_model(store, tmp_path, monkeypatch):
-    """The review page shows its result; Grad-CAM, which it cannot have, is one sentence and the form is still there."""
+    """The review page shows its result; Grad-CAM, which it cannot have, is not offered, with the reason; the form is there."""
     monkeypatch.setenv("TUMORTRACE_PROTOCOL", "aided")
     add_people()
     study = add_studies(1)[0]
@@ -237,12 +237,10 @@ def test_a_baseline_reads_studies_like_any_model(store, tmp_path, monkeypatch):
     at = open_page("review", study=study.id)
     assert "Says **" in said(at)
     (choice,) = [c for c in at.multiselect if c.label == "Heatmap"]
-    at = choice.set_value(["gradcam"]).run()
-    for _ in range(50):
-        if at.warning:
-            break
-        at.run()
-    assert "Grad-CAM needs a network" in at.warning[0].value
+    assert "Occlusion" in choice.options
+    assert "Grad-CAM" not in choice.options
+    (withheld,) = [c for c in at.caption if c.value.startswith("Not offered for this model: Grad-CAM")]
+    assert "Grad-CAM: it needs a network, and features-logistic is none." in withheld.proto.help
     assert any(b.label.startswith("Save") for b in at.button)
 
 
