@@ -57,7 +57,8 @@ def breaches(source: str, file: str) -> list[str]:
     for module in imported(ast.parse(source)):
         if module.split(".")[0] in FORBIDDEN_IMPORTS.get(room, set()):
             found.append(module)
-        if room == "db" and file not in STORE_ENTRY_POINTS and module.split(".")[0] == "core":
+        entry = file in STORE_ENTRY_POINTS or file.startswith("db/commands/")
+        if room == "db" and not entry and module.split(".")[0] == "core":
             allowed = module in CORE_FOR_DB or ".".join(module.split(".")[:2]) in CORE_FOR_DB
             found += [] if allowed else [module]
     return found

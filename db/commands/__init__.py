@@ -1,0 +1,1 @@
+"""One module per group of terminal commands; `db/__main__.py` registers them."""
