@@ -63,7 +63,7 @@ def cell(checkpoint: Checkpoint) -> tuple[int, int]:
 def unfit(method: Method, checkpoint: Checkpoint) -> str:
     """Why a method does not explain a model, as a clause; empty where it does."""
     if method.needs != "scores" and not checkpoint.heatmap_layer:
-        return f"it needs a network, and {checkpoint.architecture} is none"
+        return f"it needs a map of features, and {checkpoint.architecture} has none"
     if method.name not in ("guided-gradcam", "smoothgrad", "feature-ablation"):
         return ""
     found = structures(checkpoint)
