@@ -20,7 +20,7 @@ from core.checkpoint import Checkpoint, load_checkpoint
 from core.datasets import Case, Dataset, as_dataset, tensors
 from core.datasets.dataset import Progress
 from core.files import write_json, write_text
-from core.predict import batched_probabilities
+from core.predict import arranged, batched_probabilities
 from core.runs import FORMAT, MOST_ATTRIBUTES, PROBABILITY_DECIMALS, read_run
 from core.statistics.summary import evaluate as all_metrics
 from core.tasks import get_task
@@ -46,16 +46,13 @@ def predict_probabilities(
     module = checkpoint.module(device).to(memory_format=torch.channels_last)
     done = 0
 
-    def arrange(_module: nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
-        return (inputs[0].contiguous(memory_format=torch.channels_last),)
-
     def count(_module: nn.Module, inputs: tuple[torch.Tensor], _output: torch.Tensor) -> None:
         nonlocal done  # only batches that fitted into memory come here
         done += len(inputs[0])
         if progress:
             progress(done, len(x), "Predicting")
 
-    with module.register_forward_pre_hook(arrange), module.register_forward_hook(count):
+    with arranged(module), module.register_forward_hook(count):
         return batched_probabilities(module, x, device, batch_size or BATCH[device])
 
 

@@ -6,8 +6,9 @@ import logging
 import queue
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -83,6 +84,22 @@ def mapping_run(module: nn.Module, device: str, layer: str) -> Run:
     return run
 
 
+@contextmanager
+def arranged(module: nn.Module) -> Iterator[nn.Module]:
+    """The module takes every batch in channels-last order while the `with` lasts: batches are copied, not the whole of x."""
+
+    def arrange(_module: nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+        return (inputs[0].contiguous(memory_format=torch.channels_last),)
+
+    with module.register_forward_pre_hook(arrange):
+        yield module
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether that is what it says: PyTorch has an exception of its own for GPUs only, on a CPU there is but a message."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
 def batched(run: Run, x: torch.Tensor, engine: str = "PyTorch", batch_size: int = 32) -> Answer:
     """The answer of `run` for images (N, C, H, W), at most `batch_size` at a time.
 
@@ -93,9 +110,11 @@ def batched(run: Run, x: torch.Tensor, engine: str = "PyTorch", batch_size: int 
     while start < len(x):
         try:
             done.append(run(x[start : start + size]))
-        except torch.OutOfMemoryError as e:
+        except RuntimeError as e:
+            if not out_of_memory(e):
+                raise
             if size == 1:
-                raise Refused("The device has too little memory for one image of this model; use the CPU.") from e
+                raise Refused("The device has too little memory for one image of this model; use another.") from e
             torch.cuda.empty_cache()
             size = size // 2
             continue
