@@ -120,7 +120,10 @@ RECIPES: dict[int, tuple[tuple[str, str, str, tuple[int, ...], int, str], ...]] 
         ("EfficientNet-Lite0 from ImageNet, 128 px", "breast-ultrasound-imagenet", LITE, (0, 1, 2), 0, IMAGENET),
     ),
 }  # fmt: skip
-TWICE = ("small-cnn, default recipe, 28 px",)  # trained without the leaked picture as well
+TWICE = (
+    "small-cnn, default recipe, 28 px",
+    "EfficientNet-Lite0 from ImageNet, 28 px enlarged",
+)  # trained without the leaked picture as well
 
 
 class Runner:
