@@ -195,7 +195,7 @@ class Runner:
         out = self.work / "ensembles" / f"{name}_{'-'.join(views) or 'plain'}"
         path, known = out / "checkpoint.pt", out / "members.json"
         if not known.exists() or json.loads(known.read_text()) != {"members": versions}:
-            path.unlink(missing_ok=True)
+            shutil.rmtree(out, ignore_errors=True)
             build_ensemble([m.checkpoint for m in members], path, Tuning(self.dataset(plan), views=views))
             for split in ("val", "test"):
                 evaluate(path, self.dataset(plan), split, out / split)
