@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from core.reader_records import PROTOCOLS
 from core.records import BIRADS, Refused
 from core.statistics.imrmc import write_imrmc
 from core.study_readings import COLUMNS, KEY, PHASES, Rating, StudyReadings, crossed, normalised
@@ -128,6 +129,9 @@ def _checked_texts(rows: pd.DataFrame, task: Task, name: str) -> pd.DataFrame:
         rows[column] = classes
     rows["birads"] = rows["birads"].str.strip().str.upper()
     _refuse(~rows["birads"].isin(["", *BIRADS]), name, f"birads must be one of {', '.join(BIRADS)}")
+    rows["protocol"] = rows["protocol"].str.strip().str.lower()
+    _refuse(~rows["protocol"].isin(["", *PROTOCOLS]), name, f"protocol must be one of {', '.join(PROTOCOLS)}")
+    _refuse(rows["protocol"] != rows["protocol"].iloc[0], name, "all rows of a study have the same protocol")
     rows["regions"] = [text or "[]" for text in rows["regions"]]
     _refuse(~rows["regions"].map(_is_list), name, "regions must be a JSON list")
     return rows

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from core.reader_records import Protocol
 from core.records import BIRADS, Estimate, Refused
 from core.statistics.agreement_table import Ratings, ratings_table
 from core.statistics.discrimination import auc
@@ -29,11 +30,15 @@ CALLED = 0.5  # the threshold between the ratings 0 and 1 of a class
 
 COLUMNS = (
     "case", "reader", "phase", "repeat", "label", "likelihood", "confidence", "birads", "seconds", "truth", "adjudicated",
-    "predicted", "score", "regions", "comment", "created_at", "withdrawn",
+    "predicted", "score", "regions", "comment", "created_at", "withdrawn", "protocol",
 )  # fmt: skip
 KEY = ["case", "reader", "phase", "repeat"]
 _NUMBERS = ("likelihood", "confidence", "seconds", "score")
-_LATER = {"repeat": 0, "withdrawn": False}  # columns that came later, with what they are where nothing is said
+_LATER = {
+    "repeat": 0,
+    "withdrawn": False,
+    "protocol": "",
+}  # columns that came later, with what they are where nothing is said
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +49,8 @@ class StudyReadings:
     `predicted` and `score` (probability of the positive class, 0–1) are the model's of the case; `likelihood` and
     `confidence` are 0–100, `seconds` ≥ 0; missing numbers are NaN, missing texts empty. `regions` is JSON. `repeat` is 1
     where a reader read a case a second time in the same phase, else 0; `withdrawn` says that the reader was taken out of the
-    study, whose readings count only `with_withdrawn`.
+    study, whose readings count only `with_withdrawn`. `protocol` is the study's, the same in all rows, empty where a file from
+    elsewhere does not say it.
     """
 
     name: str
@@ -81,6 +87,12 @@ class StudyReadings:
     def phases(self) -> tuple[str, ...]:
         """The phases in which anything was read, unaided first."""
         return tuple(phase for phase in PHASES if (self.readings["phase"] == phase).any())
+
+    @property
+    def protocol(self) -> Protocol | Literal[""]:
+        """How the study was read, empty where that is not known."""
+        said = self.rows["protocol"].unique()
+        return said[0] if len(said) == 1 else ""
 
     @property
     def positive(self) -> str:

@@ -24,8 +24,8 @@ _CHUNK = 500  # ids in one query: databases limit the parameters of a statement
 def result_readings(session: Session, number: int) -> pd.DataFrame:
     """The newest readings of a closed reader study with the model's results and the adjudicators' decisions.
 
-    Columns of `study_readings`, and predicted and probabilities (class -> 0–1, None where the model made no prediction), and
-    adjudicated (a class, or empty). `Refused` until the study is closed.
+    Columns of `study_readings`, and predicted and probabilities (class -> 0–1, None where the model made no prediction),
+    adjudicated (a class, or empty) and protocol. `Refused` until the study is closed.
     """
     table = study_readings(session, number)
     study = get_reader_study(session, number)
@@ -36,6 +36,7 @@ def result_readings(session: Session, number: int) -> pd.DataFrame:
         predicted=[said.get(case, ("", None))[0] for case in table["study_id"]],
         probabilities=[said.get(case, ("", None))[1] for case in table["study_id"]],
         adjudicated=[decided.get(case, "") for case in table["study_id"]],
+        protocol=study.protocol,
     )
 
 

@@ -14,7 +14,7 @@ from db import reader_studies, study_results
 from db.users import User
 from pages.ui import identity, messages, study_data, study_repeats
 from pages.ui.study_effect import SHARE_TITLES
-from pages.ui.study_tables import FIGURES, say_origin, shown, text
+from pages.ui.study_tables import FIGURES, ON_TOP, say_origin, shown, text
 from pages.ui.tables import CLICK, clicked_row
 
 
@@ -95,6 +95,8 @@ else:
             "Only you see this page. The other readers have no names here, and yours stands in nobody else's page."
         )
         panel_table(beside_panel(own, user.name), FIGURES, "You beside the others")
+        if own.protocol == "sequential":
+            st.caption(ON_TOP.strip())
         study_repeats.own(own, user.name)
         reliance(own, user.name)
         again(own, user.name)

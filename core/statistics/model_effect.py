@@ -49,7 +49,9 @@ class BeforeAfter:
 class ModelEffect:
     """`shares` by the names of `SHARES`; `groups` by those of `GROUPS`; time and likelihood where they were recorded, else None.
 
-    `seconds` are means per reading (its change is negative where time is saved), `time_saved` the share of the unaided time.
+    `seconds` are means per reading (its change is negative where time is saved), `time_saved` the share of the unaided time:
+    both compare readings that each stand alone, made in two sessions. Where the model is shown after the unaided reading in one
+    sitting, the aided seconds come on top, and `seconds_total` is the mean of both together.
     `likelihood_gain` is how many points (of 100) the likelihood moved towards the truth. n counts readings.
     """
 
@@ -59,6 +61,7 @@ class ModelEffect:
     groups: Mapping[str, BeforeAfter]
     seconds: BeforeAfter | None
     time_saved: Estimate | None
+    seconds_total: Estimate | None
     likelihood_gain: Estimate | None
 
 
@@ -88,6 +91,7 @@ def model_effect(readings: pd.DataFrame, positive: str, *, replicates: int = 200
         {name: _before_after(totals, cells, name) for name in GROUPS},
         _before_after(totals, cells, "seconds", np.inf) if timed else None,
         _estimate(totals, cells["seconds"], _saved, (-np.inf, 1.0)) if timed else None,
+        _estimate(totals, cells["seconds"], _together, (0.0, np.inf)) if timed else None,
         _estimate(totals, cells["likelihood"], ratio("likelihood.gain", "likelihood"), (-100.0, 100.0))
         if likely
         else None,
@@ -189,6 +193,11 @@ def _before_after(totals: CrossedTotals, cells: Mapping[str, np.ndarray], name: 
 def _saved(totals: Totals) -> np.ndarray:
     """Share of the unaided time that aided reading saves."""
     return 1 - ratio("seconds.aided", "seconds.unaided")(totals)
+
+
+def _together(totals: Totals) -> np.ndarray:
+    """Mean seconds of both readings of a case."""
+    return ratio("seconds.unaided", "seconds")(totals) + ratio("seconds.aided", "seconds")(totals)
 
 
 def _estimate(

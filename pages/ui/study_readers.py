@@ -20,7 +20,7 @@ from core.study_readings import CALLED, Crossed, StudyReadings, crossed, model_s
 from core.tasks import TASKS
 from pages.ui.study_data import computed
 from pages.ui.study_tables import FIGURES as TITLES
-from pages.ui.study_tables import difference_text, p_text, shown, study_chart, study_csv, text, without_n
+from pages.ui.study_tables import ON_TOP, difference_text, p_text, shown, study_chart, study_csv, text, without_n
 
 _KINDS = {
     "readers and cases": "Random readers, random cases (RRRC)",
@@ -53,6 +53,7 @@ def readers(study: StudyReadings) -> None:
     st.caption(
         "Sensitivity and specificity of the class given (Wilson), AUC of the likelihood (DeLong), seconds with Student's t; "
         "95 % intervals over this study's cases, each reader alone."
+        + (ON_TOP if study.protocol == "sequential" else "")
     )
     study_csv(study, lambda: _figures_csv(found), "reader-figures")
 

@@ -19,6 +19,7 @@ FIGURES = {
     "accuracy": "Accuracy", "sensitivity": "Sensitivity", "specificity": "Specificity", "auc": "AUC", "seconds": "Seconds per case",
 }  # fmt: skip
 FEW_READERS = 4
+ON_TOP = " Aided seconds were spent in the same sitting, after the unaided ones: they come on top."
 SIMULATED = "Simulated readers: no person read these cases. Nothing here says anything about radiologists."
 
 

@@ -70,10 +70,11 @@ def test_groups_on_paper():
 
 
 def test_time_and_likelihood_on_paper():
-    """100 s without and 80 s with the model: 20 s and a fifth saved; 60 to 70 or 80 is a gain on cancers, a loss elsewhere."""
+    """100 s and 80 s: 20 s and a fifth saved, or 180 s in all; from 60 to 70 or 80 is a gain on cancers, a loss elsewhere."""
     table = paper(seconds_unaided=100.0, seconds_aided=80.0, likelihood_unaided=60, likelihood_aided=[70, 80] * 5)
     found = model_effect(table, "m")
     assert (found.seconds.change.value, found.time_saved.value) == (-20.0, pytest.approx(0.2))
+    assert (found.seconds_total.value, found.seconds_total.n) == (180.0, 10)
     assert found.likelihood_gain.value == pytest.approx((3 * 10 + 3 * 20 - 2 * 10 - 2 * 20) / 10)
     assert found.likelihood_gain.low < 3 < found.likelihood_gain.high
     half = table.assign(seconds_unaided=[100.0, np.nan] * 5)

@@ -40,6 +40,7 @@ def test_readings_come_with_the_models_results_and_decisions(store):
         assert study_results.newest_decision(session) == 1
     assert len(table) == 2 * 2 * 3
     assert set(table["predicted"]) == {"malignant"}
+    assert set(table["protocol"]) == {"sequential"}
     assert table["probabilities"].iloc[0]["malignant"] == 0.8
     assert dict(zip(table["study_id"], table["adjudicated"], strict=True)) == {
         cases[0]: "",

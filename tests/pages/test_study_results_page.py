@@ -9,7 +9,7 @@ from core.study_exchange import export_table
 from db import engine, reader_studies, readers, studies, study_files, users
 from db.users import User
 from pages.ui import study_data, study_exchange
-from tests.core.study_readings_factory import study
+from tests.core.study_readings_factory import rows, study
 from tests.db import make
 from tests.db.test_reader_studies import read_all
 from tests.db.test_readers import all_of as read_repeats
@@ -81,6 +81,32 @@ def test_the_readers_table_is_what_was_read(store):
     first, second = (frame.value for frame in at.dataframe[:2])
     assert first["Unaided"].tolist() == ["1.00 (0.34–1.00), n = 2"] * 2
     assert second["Aided"].tolist() == ["0.00 (0.00–0.66), n = 2"] * 2
+
+
+@pytest.mark.parametrize(
+    ("protocol", "titles"),
+    [
+        ("sequential", ["Seconds per case, unaided", "Seconds added with the model", "Seconds per case in all"]),
+        ("washout", ["Seconds per reading, unaided", "Seconds per reading, aided", "Time saved"]),
+        ("", ["Seconds per reading, unaided", "Seconds per reading, aided"]),
+    ],
+)
+def test_time_saved_is_told_of_two_sessions_alone(store, protocol, titles):
+    """In one sitting the aided seconds come on top of the unaided ones; where the protocol is not known nothing is claimed."""
+    people()
+    table = export_table(study(rows(protocol=protocol)), NAMES)
+    with engine.write() as session:
+        study_files.add_study_file(session, upload(table).getvalue(), "a.csv", "breast-mri", ("Elsewhere", "Lea"))
+    at = open_page("study_results", user="Lea")
+    at.segmented_control(key="sr_section").set_value("Effect of the model").run(timeout=60)
+    for _ in range(20):
+        if len(at.dataframe) == 4:
+            break
+        at.run(timeout=60)
+    times, readers_ = (frame.value for frame in at.dataframe[2:])
+    assert times[""].tolist() == [*titles, "Likelihood moved to the truth, points"]
+    assert ("Time saved" in readers_) == (protocol == "washout")
+    assert ("Seconds added with the model" in readers_) == (protocol == "sequential")
 
 
 def test_results_are_for_leads_in_the_functions_too(store):
