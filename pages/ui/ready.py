@@ -54,7 +54,7 @@ def make_what_comes_next(case: Case, after: str | None) -> None:
 
     Nothing of them goes to this page. Failures are told when the result is asked for.
     """
-    version = _version_to_show(case.study.task)
+    version = _version_to_show(case)
     if version is None:
         return
     for study_id in ([case.study.id] if case.blind else []) + ([after] if after else []):
@@ -63,8 +63,11 @@ def make_what_comes_next(case: Case, after: str | None) -> None:
             _thread().submit(_make, key, future)
 
 
-def _version_to_show(task: str) -> str | None:
-    """The model that this tab's reviewer sees for a task: the one chosen, else the active one; None where there is none."""
+def _version_to_show(case: Case) -> str | None:
+    """The model that this tab's reviewer sees: a reader study's own; in daily work the one chosen, else the active one, or None."""
+    if case.place is not None:
+        return case.place.reader_study.model_version
+    task = case.study.task
     with store.read() as session:
         active = [m.version for m in models.list_models(session, task=task, status="active")]
         newest = models.default_model(session, task)
