@@ -21,6 +21,8 @@ from db.studies import StudySummary
 from pages.ui.clock import Clock
 from pages.ui.session import case_key
 
+_TIMED = "timed"  # key of the clock of the case that is looked at in this tab: there is one at most
+
 
 @dataclass(frozen=True)
 class Place:
@@ -116,7 +118,7 @@ class Case:
 
 
 def open_case(study_id: str, reviewer: str) -> Case | None:
-    """The case of that study in daily work, or None where the store has none. Starts its clock at the first call in this tab.
+    """The case of that study in daily work, or None where the store has none. Its clock waits for `begin_clock`.
 
     `Refused` while the reviewer reads it in a running reader study: here the model would be a click away.
     """
@@ -172,23 +174,48 @@ def _own(draft: Mapping[str, Any], phase: Phase, repeat: int) -> Mapping[str, An
 
 
 def _begun(case: Case) -> Case:
-    counted = float(case.draft.get("seconds", 0))
-    st.session_state.setdefault(case.key("clock"), Clock(counted, time.monotonic()))
+    if st.session_state.get(_TIMED) != case.key("clock"):
+        leave()
     st.session_state.setdefault(case.key("token"), case.draft.get("token") or uuid.uuid4().hex)
     return case
 
 
+def begin_clock(case: Case) -> None:
+    """Let the case's clock run from now on, where the case has just come: called when picture and model's result are there.
+
+    One that a hidden window has stopped is left alone.
+    """
+    key = case.key("clock")
+    if st.session_state.get(_TIMED) != key or key not in st.session_state:
+        st.session_state[key] = _clock(case).resumed(time.monotonic())
+        st.session_state[_TIMED] = key
+
+
+def leave() -> None:
+    """Stop the clock that runs in this tab: its reader has gone to another case or page."""
+    key = st.session_state.pop(_TIMED, None)
+    if key is not None and key in st.session_state:
+        st.session_state[key] = st.session_state[key].paused(time.monotonic())
+
+
 def seconds_spent(case: Case) -> float:
-    """Seconds that somebody looked at the case, over reloads."""
-    return st.session_state.get(case.key("clock"), Clock()).seconds(time.monotonic())
+    """Seconds that somebody looked at the case, over reloads; for a correction with those of the reading that it corrects."""
+    return _clock(case).seconds(time.monotonic())
+
+
+def _clock(case: Case) -> Clock:
+    said = case.aided.seconds if case.aided else 0.0  # a correction goes on from there
+    return st.session_state.get(case.key("clock"), Clock(float(case.draft.get("seconds", said))))
 
 
 def attend(case: Case, active: bool, idle_s: float) -> None:
     """Let the case's clock run, or stop it; `idle_s` seconds before now do not count."""
-    clock, now = st.session_state.get(case.key("clock")), time.monotonic()
-    if clock is not None:
-        st.session_state[case.key("clock")] = clock.resumed(now) if active else clock.paused(now, idle_s)
-        keep_seconds(case)
+    key, now = case.key("clock"), time.monotonic()
+    if case.key("token") not in st.session_state or (active and key not in st.session_state):
+        return  # saved meanwhile, or not all there yet
+    st.session_state[key] = _clock(case).resumed(now) if active else _clock(case).paused(now, idle_s)
+    st.session_state[_TIMED] = key
+    keep_seconds(case)
 
 
 def keep_seconds(case: Case) -> None:

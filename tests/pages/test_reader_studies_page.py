@@ -2,6 +2,7 @@
 
 import math
 import re
+from types import SimpleNamespace
 
 import pytest
 import streamlit as st
@@ -486,6 +487,7 @@ def test_a_hidden_window_s_message_stops_the_clock_and_is_stored(version, monkey
     moment = [1000.0]
     monkeypatch.setattr(cases_module.time, "monotonic", lambda: moment[0])
     case = cases_module.open_turn(number, "Anna")
+    cases_module.begin_clock(case)
     moment[0] = 1030.0
     cases_module.attend(case, active=False, idle_s=10.0)
     moment[0] = 2000.0
@@ -495,6 +497,77 @@ def test_a_hidden_window_s_message_stops_the_clock_and_is_stored(version, monkey
     cases_module.attend(case, active=True, idle_s=0.0)
     moment[0] = 2005.0
     assert cases_module.seconds_spent(case) == 25.0
+
+
+@pytest.fixture
+def moment(monkeypatch):
+    """The seconds that the pages' clock shows, as the only item of a list."""
+    from pages.ui import case as cases_module
+
+    now = [1000.0]
+    monkeypatch.setattr(cases_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    return now
+
+
+def test_waiting_for_the_model_is_no_reading_time(version, monkeypatch, moment):
+    """30 s of inference, then 5 s of reading: 5 s."""
+    number, real = make_study(add_studies(1), version, "aided"), ready.prediction_of
+    waits = [30.0]
+
+    def slow(*which):
+        moment[0] += waits.pop() if waits else 0.0
+        return real(*which)
+
+    monkeypatch.setattr(ready, "prediction_of", slow)
+    at = open_turn(number)
+    moment[0] += 5.0
+    read(at, "Benign", "Save and next")
+    with engine.read() as session:
+        assert [r.seconds for r in reviews.review_history(session, read_case(number), "Anna", number)] == [5.0]
+
+
+def test_a_correction_counts_on_from_the_reading_that_it_corrects(version, moment):
+    """40 s, corrected in 4 s: the case took 44 s, of which the newest row tells."""
+    number = make_study(add_studies(2), version, "aided")
+    case, at = turn_of(number).study_id, open_turn(number)
+    moment[0] += 40.0
+    read(at, "Benign", "Save and next")
+    moment[0] += 100.0  # on the next case
+    button(at, "Previous").click().run()
+    button(at, "Correct this reading").click().run()
+    moment[0] += 4.0
+    read(at, "Malignant", "Save and next")
+    with engine.read() as session:
+        history = reviews.review_history(session, case, "Anna", number)
+    assert [(r.label, r.seconds) for r in history] == [("benign", 40.0), ("malignant", 44.0)]
+
+
+def test_another_page_and_another_case_stop_the_clock(version, moment):
+    """A minute on the list of studies and a minute on the case before are not of this case."""
+    number = make_study(add_studies(2), version, "aided")
+    at = read(open_turn(number), "Benign", "Save and next")
+    case = turn_of(number).study_id
+    moment[0] += 7.0
+    at.switch_page("reader_studies.py").run()
+    moment[0] += 60.0
+    at.query_params["reader_study"] = str(number)
+    at.switch_page("review.py").run()
+    moment[0] += 2.0
+    button(at, "Previous").click().run()
+    moment[0] += 60.0
+    button(at, "Back to my turn").click().run()
+    read(at, "Benign", "Save and next")
+    with engine.read() as session:
+        assert [r.seconds for r in reviews.review_history(session, case, "Anna", number)] == [9.0]
+
+
+def test_the_study_s_own_model_is_made_ahead(store, trained, monkeypatch):
+    """Whatever daily work uses: here no model is active at all."""
+    version = register(trained, "candidate")
+    number, asked = make_study(add_studies(1), version), []
+    monkeypatch.setattr(ready, "_claim", lambda *which: (asked.append(which), (None, None))[1])
+    open_turn(number)
+    assert asked == [(read_case(number), version)]
 
 
 def test_a_held_case_stops_no_reader_and_is_said(version):
