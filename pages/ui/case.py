@@ -18,6 +18,7 @@ from db import drafts, reader_studies, reader_turns, reviews, studies
 from db import engine as store
 from db.reader_turns import Progress
 from db.studies import StudySummary
+from db.writer import Session
 from pages.ui.clock import Clock
 from pages.ui.session import case_key
 
@@ -155,7 +156,7 @@ def open_turn(number: int, reviewer: str, study_id: str = "") -> Case | Progress
             wanted, phase, repeat = turn.study_id, turn.phase, turn.repeat
         study = studies.get_study_summary(session, wanted)
         history = tuple(reviews.review_history(session, wanted, reviewer, number, repeat))
-        draft = drafts.get_draft(session, wanted, reviewer, number) or {}
+        draft = drafts.get_draft(session, wanted, reviewer, number, repeat) or {}
     assert study is not None  # a case of a reader study is a study: the store's keys see to it
     place = Place(reader_study, progress, again, repeat)
     return _begun(Case(study, reviewer, phase, phase == "unaided", history, _own(draft, phase, repeat), place))
@@ -220,18 +221,22 @@ def attend(case: Case, active: bool, idle_s: float) -> None:
 
 def keep_seconds(case: Case) -> None:
     """Store the clock's sum, so that a reload goes on from it. In daily work only beside answers: looking begins no reading."""
-    token = st.session_state.get(case.key("token"))
-    with store.write() as session:
-        draft = drafts.get_draft(session, case.study.id, case.reviewer, case.reader_study)
-        if draft is not None:
-            draft = _own(draft, case.phase, case.repeat) or None
-        if draft is None and case.place is not None and not case.place.again:
-            history = reviews.review_history(session, case.study.id, case.reviewer, case.reader_study, case.repeat)
-            begun = {"phase": case.phase, "repeat": case.repeat, "token": token}
-            draft = begun if [r.id for r in history] == case.readings else None
-        if draft is not None and draft.get("token") == token and token is not None:
-            kept = draft | {"seconds": seconds_spent(case)}
-            drafts.save_draft(session, case.study.id, case.reviewer, kept, case.reader_study)
+    token, seconds = st.session_state.get(case.key("token")), seconds_spent(case)
+    if token is not None:
+        with store.write() as session:
+            _keep_seconds(session, case, token, seconds)
+
+
+def _keep_seconds(session: Session, case: Case, token: str, seconds: float) -> None:
+    where, scope = (case.study.id, case.reviewer), (case.reader_study, case.repeat)
+    stored = drafts.get_draft(session, *where, *scope)
+    draft = stored if stored is None else _own(stored, case.phase, case.repeat) or None
+    if draft is None and case.place is not None and not case.place.again:
+        begun = {"phase": case.phase, "repeat": case.repeat, "token": token}
+        history = reviews.review_history(session, *where, *scope)
+        draft = begun if [review.id for review in history] == case.readings else None
+    if draft is not None and draft.get("token") == token and draft.get("seconds") != seconds:
+        drafts.save_draft(session, *where, {**draft, "seconds": seconds}, case.reader_study, repeat=case.repeat)
 
 
 def keep_draft(case: Case, **changed: Any) -> None:
@@ -239,15 +244,19 @@ def keep_draft(case: Case, **changed: Any) -> None:
 
     Raises `Refused` where this reading is saved already, by a click a moment ago or in another tab: what is stored stays.
     """
-    token = st.session_state.get(case.key("token"))
-    where = (case.study.id, case.reviewer)
+    token, seconds = st.session_state.get(case.key("token")), seconds_spent(case)
+    entered = changed | {"phase": case.phase, "repeat": case.repeat, "token": token, "seconds": seconds}
     with store.write() as session:
-        history = reviews.review_history(session, *where, case.reader_study, case.repeat)
-        if token is None or [review.id for review in history] != case.readings:
-            raise Refused("This reading is saved already. Reload the page to see it.")
-        draft = dict(_own(drafts.get_draft(session, *where, case.reader_study) or {}, case.phase, case.repeat))
-        draft |= changed | {"phase": case.phase, "repeat": case.repeat, "token": token, "seconds": seconds_spent(case)}
-        drafts.save_draft(session, *where, draft, case.reader_study)
+        _keep_draft(session, case, entered)
+
+
+def _keep_draft(session: Session, case: Case, entered: dict[str, Any]) -> None:
+    where, scope = (case.study.id, case.reviewer), (case.reader_study, case.repeat)
+    history = reviews.review_history(session, *where, *scope)
+    if entered["token"] is None or [review.id for review in history] != case.readings:
+        raise Refused("This reading is saved already. Reload the page to see it.")
+    draft = dict(_own(drafts.get_draft(session, *where, *scope) or {}, case.phase, case.repeat))
+    drafts.save_draft(session, *where, draft | entered, case.reader_study, repeat=case.repeat)
 
 
 def forget(case: Case) -> None:
