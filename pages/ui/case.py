@@ -14,7 +14,7 @@ from core import settings
 from core.reader_records import ReaderStudy
 from core.records import Phase, Refused, Review
 from core.tasks import TASKS, Task
-from db import drafts, reader_studies, reader_turns, reviews, studies
+from db import drafts, reader_studies, reader_turns, reviews, studies, writer
 from db import engine as store
 from db.reader_turns import Progress
 from db.studies import StudySummary
@@ -223,8 +223,7 @@ def keep_seconds(case: Case) -> None:
     """Store the clock's sum, so that a reload goes on from it. In daily work only beside answers: looking begins no reading."""
     token, seconds = st.session_state.get(case.key("token")), seconds_spent(case)
     if token is not None:
-        with store.write() as session:
-            _keep_seconds(session, case, token, seconds)
+        writer.save(lambda session: _keep_seconds(session, case, token, seconds))
 
 
 def _keep_seconds(session: Session, case: Case, token: str, seconds: float) -> None:
@@ -246,8 +245,7 @@ def keep_draft(case: Case, **changed: Any) -> None:
     """
     token, seconds = st.session_state.get(case.key("token")), seconds_spent(case)
     entered = changed | {"phase": case.phase, "repeat": case.repeat, "token": token, "seconds": seconds}
-    with store.write() as session:
-        _keep_draft(session, case, entered)
+    writer.save(lambda session: _keep_draft(session, case, entered))
 
 
 def _keep_draft(session: Session, case: Case, entered: dict[str, Any]) -> None:

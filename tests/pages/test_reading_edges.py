@@ -1,5 +1,6 @@
 """Reading when something gets in the way: two tabs, second clicks, corrections, models and heatmaps that fail."""
 
+import threading
 import time
 from dataclasses import replace
 
@@ -65,6 +66,17 @@ def test_a_second_click_on_save_stores_one_reading(study):
     assert len(history(study)) == 1
     assert not stale.exception
     assert not stale.error
+
+
+def test_drafts_and_the_beat_share_the_writers_commits(study, monkeypatch):
+    """No transaction of their own, which would wait for the disk beside fifty saves that share one."""
+    begun, write = [], engine.write
+    monkeypatch.setattr(engine, "write", lambda: begun.append(threading.current_thread().name) or write())
+    at = open_page("review", study=study)
+    button(at, "Benign").click().run()
+    assert draft_of(study)["label"] == "benign"
+    assert begun
+    assert set(begun) == {"store-writer"}
 
 
 def test_what_arrives_together_with_the_save_is_saved(study):
