@@ -30,14 +30,16 @@ CALLED = 0.5  # the threshold between the ratings 0 and 1 of a class
 
 COLUMNS = (
     "case", "reader", "phase", "repeat", "label", "likelihood", "confidence", "birads", "seconds", "truth", "adjudicated",
-    "predicted", "score", "regions", "comment", "created_at", "withdrawn", "protocol",
+    "predicted", "score", "regions", "comment", "created_at", "withdrawn", "protocol", "seen_before",
 )  # fmt: skip
 KEY = ["case", "reader", "phase", "repeat"]
 _NUMBERS = ("likelihood", "confidence", "seconds", "score")
+_MARKS = ("withdrawn", "seen_before")  # true or false
 _LATER = {
     "repeat": 0,
     "withdrawn": False,
     "protocol": "",
+    "seen_before": False,
 }  # columns that came later, with what they are where nothing is said
 
 
@@ -50,7 +52,7 @@ class StudyReadings:
     `confidence` are 0–100, `seconds` ≥ 0; missing numbers are NaN, missing texts empty. `regions` is JSON. `repeat` is 1
     where a reader read a case a second time in the same phase, else 0; `withdrawn` says that the reader was taken out of the
     study, whose readings count only `with_withdrawn`. `protocol` is the study's, the same in all rows, empty where a file from
-    elsewhere does not say it.
+    elsewhere does not say it. `seen_before` says that the reader had seen a model's result of the case before, outside the study.
     """
 
     name: str
@@ -124,7 +126,7 @@ def stored_readings(table: pd.DataFrame, task: Task) -> pd.DataFrame:
 
 
 def normalised(table: pd.DataFrame) -> pd.DataFrame:
-    """`COLUMNS` in order: numbers as float64 with NaN, repeat as int64, withdrawn as bool, all else as text without missing
+    """`COLUMNS` in order: numbers as float64 with NaN, repeat as int64, `_MARKS` as bool, all else as text without missing
     values; absent columns are empty, or what they are where nothing is said.
     """
     found = {}
@@ -132,7 +134,7 @@ def normalised(table: pd.DataFrame) -> pd.DataFrame:
         given = table[name] if name in table.columns else pd.Series([None] * len(table), dtype=object)
         if name == "repeat":
             found[name] = pd.to_numeric(given, errors="coerce").fillna(0).astype(np.int64).to_numpy()
-        elif name == "withdrawn":
+        elif name in _MARKS:
             found[name] = np.array([str(v).strip().lower() in ("true", "1", "yes") for v in given], dtype=bool)
         elif name in _NUMBERS:
             found[name] = pd.to_numeric(given, errors="coerce").astype(np.float64).to_numpy()

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from core.records import Refused
 from db.adjudication import adjudicated_references
+from db.exposures import readings_seen_before
 from db.frames import frame
 from db.reader_studies import get_reader_study, list_cases, study_readings
 from db.reader_turns import held_back
@@ -25,7 +26,8 @@ def result_readings(session: Session, number: int) -> pd.DataFrame:
     """The newest readings of a closed reader study with the model's results and the adjudicators' decisions.
 
     Columns of `study_readings`, and predicted and probabilities (class -> 0–1, None where the model made no prediction),
-    adjudicated (a class, or empty) and protocol. `Refused` until the study is closed.
+    adjudicated (a class, or empty), protocol, and seen_before (whether the reader had seen a model's result of the case before,
+    elsewhere). `Refused` until the study is closed.
     """
     table = study_readings(session, number)
     study = get_reader_study(session, number)
@@ -37,6 +39,7 @@ def result_readings(session: Session, number: int) -> pd.DataFrame:
         probabilities=[said.get(case, ("", None))[1] for case in table["study_id"]],
         adjudicated=[decided.get(case, "") for case in table["study_id"]],
         protocol=study.protocol,
+        seen_before=table["id"].isin(readings_seen_before(session, number)),
     )
 
 

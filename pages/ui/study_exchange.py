@@ -60,8 +60,9 @@ def downloads(user: User, study: Finished, readings: StudyReadings) -> None:
             _download("Adjudications (CSV)", lambda: decisions(study), f"{file}-adjudications.csv", "text/csv")
     st.caption(
         f"One row per reader, case, phase and repeat (1: read a second time): class, likelihood, BI-RADS, confidence, seconds, "
-        f"regions, the model's result, both reference standards, and whether the reader was withdrawn; .imrmc has first readings "
-        f"alone. Readers have pseudonyms, cases their content hash. {NOTICE}."
+        f"regions, the model's result, both reference standards, protocol, whether the reader was withdrawn, and whether they had "
+        f"seen a model's result of the case before; .imrmc has first readings alone. Readers have pseudonyms, cases their content "
+        f"hash. {NOTICE}."
     )
     shown = table().drop(columns=["regions", "notice"])
     narrow = {"case": st.column_config.TextColumn(width=110)}  # a content hash would fill the window

@@ -10,7 +10,7 @@ from core.reader_records import PROTOCOLS, ReaderStudy, Rules, StudyPlan, repeat
 from core.records import Refused
 from core.tasks import TASKS, Task
 from db import engine as store
-from db import models, reader_cases, reader_studies, users
+from db import exposures, models, reader_cases, reader_studies, users
 from db.readers import list_readers
 from db.users import User
 from pages.ui import identity, messages
@@ -97,6 +97,7 @@ def show(user: User, edited: ReaderStudy | None = None) -> None:
         total = (len(cases) + rules.repeats) * len(readers) * phases
         shown = f"({len(cases)} cases{again})" if again else f"{len(cases)} cases"
         st.markdown(f"**{shown} × {len(readers)} readers × {phases} = {total} readings**")
+        _seen(protocol, readers, cases)
         plan = (name, task.name, protocol, version, tuple(cases), tuple(readers), int(seed), rules)
         with st.container(horizontal=True):
             st.button(
@@ -106,6 +107,14 @@ def show(user: User, edited: ReaderStudy | None = None) -> None:
             )  # fmt: skip
             if edited:
                 st.button("Leave as it was", key="rs_leave", on_click=_empty_form)
+
+
+def _seen(protocol: str, readers: list[str], cases: list[str]) -> None:
+    """Says which readers know cases with the model that they are to read without it."""
+    with store.read() as session:
+        found = {} if protocol == "aided" else exposures.seen_before(session, readers, cases)
+    if found:
+        st.caption(f":orange[{messages.plain(exposures.seen_words(found))} Starting will ask why that is accepted.]")
 
 
 def _model(task: Task) -> str:

@@ -78,6 +78,12 @@ def counted(study: Finished, readings: StudyReadings) -> StudyReadings:
             + " Exports hold them with a mark."
         )
         readings = replace(readings, with_withdrawn=wanted)
+    blind = readings.readings[readings.readings["phase"] == "unaided"]
+    if seen := int(blind["seen_before"].sum()):
+        st.caption(
+            f":orange[{seen:,} of {len(blind):,} unaided readings are of readers who had seen a model's result of the case before "
+            "this study. They count in every figure here; exports mark them in the column seen_before.]"
+        )
     if not readings.repeats.empty:
         st.caption(
             f"{len(readings.repeats):,} second readings: all figures use the first reading of each case, but for **Same reader "

@@ -39,7 +39,7 @@ def make_study(cases, version, protocol="sequential", *, start=True, rules=LOOSE
     with engine.write() as session:
         number = reader_studies.add_reader_study(session, plan, "Lea").id
         if start:
-            reader_studies.start_reader_study(session, number, "Lea")
+            reader_studies.start_reader_study(session, number, "Lea", "a test's readers may know its cases")
     return number
 
 
@@ -497,6 +497,34 @@ def test_a_hidden_window_s_message_stops_the_clock_and_is_stored(version, monkey
     cases_module.attend(case, active=True, idle_s=0.0)
     moment[0] = 2005.0
     assert cases_module.seconds_spent(case) == 25.0
+
+
+def test_a_lead_hears_which_readers_know_cases_with_the_model(version, monkeypatch):
+    """In the form, and at the start, which asks why that is accepted; the results say how many readings it touches."""
+    monkeypatch.setenv("TUMORTRACE_PROTOCOL", "aided")
+    cases = add_studies(2)
+    for name, role in (("Anna", "reviewer"), ("Lea", "lead")):
+        add_person(name, role)
+    read(open_page("review", study=cases[0]), "Benign", "Save and next")
+    at = open_page("reader_studies", user="Lea")
+    at.text_input(key="rs_name").set_value("Known").run()
+    at.multiselect(key="rs_readers").set_value(["Anna"]).run()
+    at.toggle(key="rs_likelihood").set_value(False).run()
+    assert "seen a model's result of the case before: 1 (Anna 1)" in said(at).replace("\\", "")
+    button(at, "Create draft").click().run()
+    button(at, "Start Known").click().run()
+    assert "Say why that is accepted" in said(at)
+    with engine.read() as session:
+        (study,) = reader_studies.list_reader_studies(session)
+    assert study.status == "draft"
+    at.text_input(key=f"rs_start_why:{study.id}").set_value("a year ago").run()
+    button(at, "Start Known").click().run()
+    while turn := turn_of(study.id):
+        read(open_turn(study.id), "Benign", "Save and show" if turn.phase == "unaided" else "Save and next")
+    with engine.write() as session:
+        reader_studies.close_reader_study(session, study.id, "Lea")
+    text = said(open_page("study_results", user="Lea"))
+    assert "1 of 2 unaided readings are of readers who had seen a model's result" in text
 
 
 @pytest.fixture
