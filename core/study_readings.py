@@ -43,6 +43,15 @@ _LATER = {
 }  # columns that came later, with what they are where nothing is said
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a study's record asks for, read or not: its cases, the readers who stayed, and those who were withdrawn."""
+
+    cases: tuple[str, ...]
+    readers: tuple[str, ...]
+    withdrawn: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class StudyReadings:
     """A reader study that is over: one row of `rows` per reader, case, phase and repeat, with the columns `COLUMNS`.
@@ -60,6 +69,7 @@ class StudyReadings:
     rows: pd.DataFrame
     origin: Origin = "study"
     with_withdrawn: bool = False
+    asked: Asked | None = None  # None where there is no record, but a file of readings
 
     @cached_property
     def readings(self) -> pd.DataFrame:
@@ -84,6 +94,25 @@ class StudyReadings:
     def readers(self) -> tuple[str, ...]:
         """Names of the readers, by the alphabet."""
         return tuple(sorted(self.readings["reader"].unique()))
+
+    @property
+    def cases_asked(self) -> tuple[str, ...]:
+        """The cases of the study; of a study without a record those that were read."""
+        return self.asked.cases if self.asked else tuple(sorted(self.readings["case"].unique()))
+
+    @property
+    def readers_asked(self) -> tuple[str, ...]:
+        """The readers who count, whether they read anything or not; of a study without a record those who did."""
+        if self.asked is None:
+            return self.readers
+        return tuple(sorted(self.asked.readers + self.asked.withdrawn * self.with_withdrawn))
+
+    @property
+    def phases_asked(self) -> tuple[str, ...]:
+        """The phases of the study's protocol; of a study without a record those in which anything was read."""
+        if self.asked is None:
+            return self.phases
+        return ("aided",) if self.protocol == "aided" else PHASES
 
     @property
     def phases(self) -> tuple[str, ...]:
@@ -155,7 +184,8 @@ def with_reference(study: StudyReadings, kind: Reference) -> StudyReadings:
 @dataclass(frozen=True, eq=False)
 class Crossed:
     """The fully crossed part of a study; `cases_left_out` lack a reading of somebody or a reference standard,
-    `readers_left_out` read nothing in some phase."""
+    `readers_left_out` read nothing in some phase. Both count what the study asks for, so also cases and readers without any
+    reading."""
 
     ratings: CrossedRatings
     cases_left_out: int
@@ -184,8 +214,8 @@ def crossed(study: StudyReadings, rating: Rating = "likelihood", phases: tuple[s
     table = table.assign(truth=(table["truth"] == study.positive).astype(int))
     return Crossed(
         crossed_ratings(table, modalities=wanted),
-        rows["case"].nunique() - len(whole),
-        tuple(sorted(set(rows["reader"]) - readers)),
+        len(study.cases_asked) - len(whole),
+        tuple(sorted(set(study.readers_asked) - readers)),
     )
 
 

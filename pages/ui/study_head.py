@@ -44,7 +44,7 @@ def head(study: Finished, readings: StudyReadings) -> StudyReadings:
         if study.origin == "imported" and readings.origin == "simulated":
             st.badge("Simulated", color="orange")
         st.markdown(
-            f":gray[{TASKS[study.task].title} · {len(readings.readers)} readers · {rows['case'].nunique()} cases · "
+            f":gray[{TASKS[study.task].title} · {len(readings.readers_asked)} readers · {len(readings.cases_asked)} cases · "
             f"{len(rows):,} readings · {study.facts}]",
             width="content",
         )

@@ -11,6 +11,7 @@ from core.statistics.model_effect import model_effect
 from core.statistics.reading_strategies import Scenario, what_if
 from core.study_readings import (
     CALLED,
+    Asked,
     crossed,
     effect_table,
     least_between,
@@ -49,6 +50,22 @@ def test_incomplete_cases_and_absent_readers_are_left_out_and_counted():
     assert (found.cases_left_out, found.readers_left_out) == (1, ("Dee",))
     with pytest.raises(Refused, match="No case has a reference standard"):
         crossed(study(rows(truth="")))
+
+
+def test_cases_and_readers_without_any_reading_are_left_out_and_counted_too():
+    """The study's record says what was asked: a fifth case that nobody read, and Eve, who read nothing."""
+    whole = dataclasses.replace(
+        study(rows(protocol="sequential")),
+        asked=Asked(("c1", "c2", "c3", "c4", "c5"), ("Ann", "Bob", "Cid", "Dee", "Eve")),
+    )
+    found = crossed(whole)
+    assert (found.cases_left_out, found.readers_left_out) == (1, ("Eve",))
+    assert found.ratings.readers == ("Ann", "Bob", "Cid", "Dee")
+    half = dataclasses.replace(whole, rows=whole.rows[whole.rows["phase"] == "unaided"])
+    assert (half.phases, half.phases_asked) == (("unaided",), ("unaided", "aided"))
+    gone = dataclasses.replace(whole, asked=Asked(("c1",), ("Ann",), ("Fay",)))
+    assert gone.readers_asked == ("Ann",)
+    assert dataclasses.replace(gone, with_withdrawn=True).readers_asked == ("Ann", "Fay")
 
 
 def test_each_readers_figures_are_counted_on_paper():

@@ -11,7 +11,7 @@ from db.users import User
 from pages.ui import study_data, study_exchange
 from tests.core.study_readings_factory import rows, study
 from tests.db import make
-from tests.db.test_reader_studies import read_all
+from tests.db.test_reader_studies import read, read_all
 from tests.db.test_readers import all_of as read_repeats
 from tests.pages.test_pages import open_page, said
 
@@ -71,6 +71,20 @@ def test_every_section_runs_on_a_closed_study(store, section):
         at.run(timeout=60)
     assert not at.exception
     assert [e.value for e in at.error] == []
+
+
+def test_completeness_counts_what_the_study_asked_for(store):
+    """Three cases, three readers, two phases; one reader read one case: 2 of 18 readings, and what is missing is named."""
+    people()
+    number = make.reader_study(make.add_studies(3), readers=("Ann", "Bob", "Eve"))
+    for _ in range(2):
+        read(number, likelihood=80)
+    with engine.write() as session:
+        reader_studies.close_reader_study(session, number, "Lea")
+    at = open_page("study_results", user="Lea")
+    assert at.get("progress")[0].proto.text == "2 of 18 readings; 0 of 3 readers read everything"
+    assert "2 of 3 cases were read by nobody; no reading at all by Bob, Eve" in said(at)
+    assert "3 readers · 3 cases · 2 readings" in said(at)
 
 
 def test_the_readers_table_is_what_was_read(store):
