@@ -462,6 +462,30 @@ def test_the_adjudicator_decides_and_gets_the_next(version):
         assert set(adjudication.adjudicated_references(session, "breast-mri").values()) == {"malignant"}
 
 
+def test_two_adjudicators_do_not_overrule_each_other_unseen(version):
+    """The second is told, keeps what was typed, sees the first decision, and may then replace it with a reason."""
+    (case,) = add_studies(1)
+    number = make_study([case], version, "aided")
+    for name, label in (("Anna", "Benign"), ("Ben", "Malignant")):
+        read(open_turn(number, name), label, "Save and next")
+    with engine.write() as session:
+        reader_studies.close_reader_study(session, number, "Lea")
+    add_person("Leo", "lead")
+    first, second = (open_page("adjudication", user=name, reader_study=str(number)) for name in ("Lea", "Leo"))
+    for at, label in ((first, "Benign"), (second, "Malignant")):
+        button(at, label).click().run()
+    second.text_area(key=f"adj:{case}:reason").set_value("seen on the biopsy").run()
+    button(first, "Decide and next").click().run()
+    button(second, "Decide and next").click().run()
+    assert "Lea decided this case meanwhile (benign)" in said(second)
+    assert "Change the decision" in said(second)
+    assert second.text_area(key=f"adj:{case}:reason").value == "seen on the biopsy"
+    button(second, "Decide and next").click().run()
+    assert not second.error
+    with engine.read() as session:
+        assert [d.label for d in adjudication.decision_history(session, case)] == ["benign", "malignant"]
+
+
 def test_a_clock_counts_only_while_somebody_looks():
     """10 s, a pause, 5 s: 15 s. Idle seconds before the pause do not count, and nothing makes it run backwards."""
     clock = Clock(0.0, 100.0)
