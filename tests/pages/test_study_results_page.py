@@ -6,9 +6,12 @@ import pytest
 from core.reader_records import Rules
 from core.records import Refused
 from core.study_exchange import export_table
-from db import engine, reader_studies, readers, studies, study_files, users
+from core.study_readings import StudyReadings, stored_readings
+from core.tasks import TASKS
+from db import engine, reader_studies, readers, reviews, studies, study_files, study_results, users
+from db.reviews import ReviewQuery
 from db.users import User
-from pages.ui import study_data, study_exchange
+from pages.ui import my_cases, study_data, study_exchange
 from tests.core.study_readings_factory import rows, study
 from tests.db import make
 from tests.db.test_reader_studies import read, read_all
@@ -151,6 +154,38 @@ def test_a_readers_page_is_their_own_and_has_no_names(store):
     assert not any("Bob" in frame.value.to_csv() for frame in at.dataframe)
     assert "Bob" not in said(at)
     assert "No results of yours yet" in said(open_page("my_results", user="Eve"))
+
+
+def test_a_case_is_looked_at_again_without_being_read(store, monkeypatch):
+    """Beneath the table, with the reader's own marks; no form, no draft, no reading that would count in daily work."""
+    people()
+    number, shown = closed(), []
+    monkeypatch.setattr(my_cases, "study_viewer", lambda **what: shown.append(what))
+    at = open_page("my_results", user="Ann")
+    with engine.read() as session:
+        mine = stored_readings(study_results.panel_readings(session, number, "Ann"), TASKS["breast-mri"])
+    key = f"mr_again:{StudyReadings('', 'breast-mri', mine).fingerprint[:8]}"
+    assert not shown
+    at.session_state[key] = {"selection": {"rows": [], "columns": [], "cells": [[0, "why"]]}}
+    at.run()
+    assert not at.exception
+    assert not at.text_area
+    with engine.read() as session:
+        cases = reader_studies.list_cases(session, number)
+        assert reviews.count_reviews(session, ReviewQuery()) == 0
+    (what,) = shown
+    assert what["view_key"].rsplit(":")[-1] in cases
+    assert (what["key"], len(what["frames"]), "on_regions_change" in what) == ("mr_viewer", 1, False)
+
+
+def test_marks_of_a_case_to_look_at_again_are_the_reader_s_last():
+    """Ann's aided ones; Bob's, and those of her unaided reading, stay away."""
+    table = rows(regions="[]")
+    for reader, phase, x in (("Ann", "unaided", 1), ("Ann", "aided", 2), ("Bob", "aided", 3)):
+        here = (table["reader"] == reader) & (table["phase"] == phase) & (table["case"] == "c1")
+        table.loc[here, "regions"] = f'[{{"kind": "point", "image": 0, "points": [[{x}, {x}]]}}]'
+    assert my_cases.own_regions(study(table), "Ann", "c1")[0]["points"] == [[2, 2]]
+    assert my_cases.own_regions(study(table), "Ann", "c2") == []
 
 
 def test_a_simulated_study_says_so_everywhere(store):
