@@ -74,7 +74,8 @@ else:
     if user.name in own.readers:
         say_origin(own)
         st.caption(
-            "Only you see this page. The other readers have no names here, and yours stands in nobody else's page."
+            "Only you see this page. The other readers have no names here, nor have you on their pages. Project leads see each "
+            "reader's figures, with the name, in the study's results."
         )
         panel_table(beside_panel(own, user.name), FIGURES, "You beside the others")
         if own.protocol == "sequential":

@@ -153,6 +153,7 @@ def test_a_readers_page_is_their_own_and_has_no_names(store):
     assert "Cases to look at again (2)" in said(at)
     assert not any("Bob" in frame.value.to_csv() for frame in at.dataframe)
     assert "Bob" not in said(at)
+    assert "Project leads see each reader's figures, with the name" in said(at)
     assert "No results of yours yet" in said(open_page("my_results", user="Eve"))
 
 
