@@ -301,6 +301,28 @@ def test_a_lead_draws_up_starts_and_closes_a_study(version):
     assert (study.status, study.cases, study.rules.likelihood_required) == ("closed", 3, True)
 
 
+def test_each_new_draft_has_a_seed_of_its_own(version, monkeypatch):
+    """Drawn by lot, shown, stored, and the lead's to change; the draft that is edited keeps what it has."""
+    add_studies(4)
+    for name, role in (("Anna", "reviewer"), ("Lea", "lead")):
+        add_person(name, role)
+    lots = [11, 22, 33]
+    monkeypatch.setattr(study_form.secrets, "randbelow", lambda below: lots.pop(0) if below == 2**31 else 0)
+    at = open_page("reader_studies", user="Lea")
+    assert at.number_input(key="rs_seed").value == 11
+    at.text_input(key="rs_name").set_value("Lot").run()
+    at.multiselect(key="rs_readers").set_value(["Anna"]).run()
+    assert at.number_input(key="rs_seed").value == 11
+    button(at, "Create draft").click().run()
+    assert at.number_input(key="rs_seed").value == 22
+    assert "seed 11" in said(at)
+    button(at, "Edit").click().run()
+    assert at.number_input(key="rs_seed").value == 11
+    at.number_input(key="rs_seed").set_value(5).run()
+    button(at, "Save draft").click().run()
+    assert "seed 5" in said(at)
+
+
 def test_a_lead_asks_for_second_readings_as_a_number_or_a_share(version):
     """The form says how many readings that makes and how far apart; the draft keeps the number, and refuses too many."""
     add_studies(4)
