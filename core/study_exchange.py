@@ -20,7 +20,11 @@ NEEDED = ("case", "reader", "phase", "label", "truth")
 MOST_ROWS = 1_000_000
 LONGEST_NAME = 200  # of a case or reader: a content hash has 64 characters
 _RANGES = {"repeat": (0, 1), "likelihood": (0, 100), "confidence": (0, 100), "seconds": (0, 1e7), "score": (0, 1)}
-_PER_CASE = ("truth", "adjudicated", "predicted", "score")
+_PER_CASE = ("truth", "adjudicated")
+_SHOWN = (
+    "predicted",
+    "score",
+)  # one of a case for each reader: between two readers the model may have run on another device
 
 
 def export_table(study: StudyReadings, names: Mapping[str, str], *, comments: bool = False) -> pd.DataFrame:
@@ -147,6 +151,10 @@ def _check_keys(rows: pd.DataFrame, name: str) -> None:
         several = rows.groupby("case")[column].nunique(dropna=False) > 1
         if several.any():
             raise Refused(f"{name}: case {several.idxmax()} has two different values of {column}.")
+    for column in _SHOWN:
+        several = rows.groupby(["case", "reader", "repeat"])[column].nunique(dropna=False) > 1
+        if several.any():
+            raise Refused(f"{name}: case {several.idxmax()[0]} has two different values of {column} for one reader.")
 
 
 def _refuse(wrong: pd.Series, name: str, why: str) -> None:

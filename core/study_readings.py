@@ -57,7 +57,8 @@ class StudyReadings:
     """A reader study that is over: one row of `rows` per reader, case, phase and repeat, with the columns `COLUMNS`.
 
     `truth` is the dataset's reference standard and `adjudicated` the adjudicators', both classes of the task or empty;
-    `predicted` and `score` (probability of the positive class, 0–1) are the model's of the case; `likelihood` and
+    `predicted` and `score` (probability of the positive class, 0–1) are the model's of the case, as this reader saw them where they
+    did; `likelihood` and
     `confidence` are 0–100, `seconds` ≥ 0; missing numbers are NaN, missing texts empty. `regions` is JSON. `repeat` is 1
     where a reader read a case a second time in the same phase, else 0; `withdrawn` says that the reader was taken out of the
     study, whose readings count only `with_withdrawn`. `protocol` is the study's, the same in all rows, empty where a file from
@@ -248,9 +249,12 @@ def effect_table(study: StudyReadings) -> pd.DataFrame:
 def strategy_table(study: StudyReadings, phase: str) -> pd.DataFrame:
     """Readings of one phase as `what_if` takes them; `score` is there where the model has a result of every case."""
     rows = study.readings[(study.readings["phase"] == phase) & (study.readings["truth"] != "")]
+    score = (
+        rows.dropna(subset=["score"]).drop_duplicates("case").set_index("case")["score"]
+    )  # one of a case, as `model_scores`
     table = pd.DataFrame({
         "case": rows["case"], "reader": rows["reader"], "truth": (rows["truth"] == study.positive).astype(int),
-        "recalled": (rows["label"] == study.positive).astype(int), "score": rows["score"],
+        "recalled": (rows["label"] == study.positive).astype(int), "score": rows["case"].map(score),
     })  # fmt: skip
     return table if np.isfinite(table["score"]).all() else table.drop(columns="score")
 

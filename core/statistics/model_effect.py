@@ -71,7 +71,8 @@ def model_effect(readings: pd.DataFrame, positive: str, *, replicates: int = 200
     `positive` is the class that sensitivity is of. Columns seconds_unaided and seconds_aided, likelihood_unaided and
     likelihood_aided (0–100, of the positive class) may be there; readings without them do not count for time and likelihood.
     Intervals: seeded percentile bootstrap over cases (within the truth) and readers, see `crossed_resampling`. Raises `Refused`
-    for missing columns or cells, a reader with two readings of a case, and a case with two truths or two model classes.
+    for missing columns or cells, a reader with two readings of a case, and a case with two truths. `model` is what this reader was
+    shown: it may differ between the readers of a case.
     """
     table = _checked(readings)
     cases, readers = (pd.Categorical(table[name], categories=pd.unique(table[name])) for name in ("case", "reader"))
@@ -124,10 +125,9 @@ def _checked(readings: pd.DataFrame) -> pd.DataFrame:
     if twice.any():
         row = table[twice].iloc[0]
         raise Refused(f"Reader {row['reader']} has two readings of case {row['case']}; the effect needs one.")
-    for name in ("truth", "model"):
-        several = table.groupby("case")[name].nunique() > 1
-        if several.any():
-            raise Refused(f"Case {several.idxmax()} has two different values of {name}.")
+    several = table.groupby("case")["truth"].nunique() > 1
+    if several.any():
+        raise Refused(f"Case {several.idxmax()} has two different values of truth.")
     return table
 
 

@@ -87,7 +87,7 @@ def test_only_the_needed_columns_are_needed():
         (lambda t: t.assign(regions="nowhere"), "regions must be a JSON list"),
         (lambda t: pd.concat([t, t.iloc[[3]]]), "row 34: this reader's reading of this case and phase stands twice"),
         (lambda t: t.assign(truth=["benign", *t["truth"][1:]]), "case c1 has two different values of truth"),
-        (lambda t: t.assign(score=[0.3, *t["score"][1:]]), "case c1 has two different values of score"),
+        (lambda t: t.assign(score=[0.3, *t["score"][1:]]), "case c1 has two different values of score for one reader"),
         (lambda t: t.assign(protocol="odd"), "protocol must be one of aided, sequential, washout"),
         (lambda t: t.assign(protocol=["aided", *["washout"] * 31]), "row 3: all rows of a study have the same protocol"),
         (lambda t: t.assign(task="mammography"), "readings of mammography, not of breast-mri"),

@@ -115,6 +115,15 @@ def test_strategies_get_recalls_and_scores():
     assert "score" not in strategy_table(study(rows(score=None)), "unaided")
 
 
+def test_readers_who_saw_other_scores_leave_one_score_to_a_case():
+    """The model ran on another device for Dee: strategies and the model alone take the first reader's."""
+    table = rows()
+    table.loc[(table["reader"] == "Dee") & (table["case"] == "c1"), "score"] = 0.8999
+    assert strategy_table(study(table), "unaided").query("case == 'c1'")["score"].tolist() == [0.9] * 4
+    assert model_scores(study(table), ("c1",)).tolist() == [0.9]
+    assert what_if(strategy_table(study(table), "unaided"), Scenario(0.5, 0.5), replicates=20)
+
+
 def test_model_scores_and_codes_follow_the_cases():
     """By case, whatever the order; a missing one is refused, or −1 as a class."""
     ratings = ratings_of(study(), "aided")
