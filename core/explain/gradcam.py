@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from core.combine import Tempered
+
 
 @dataclass(frozen=True)
 class LayerPass:
@@ -14,7 +16,7 @@ class LayerPass:
 
     `logits` (N, C); `activations` A (N, K, h, w) of the layer; `gradient` dS/dA (N, K, h, w) of each image's class score S.
     `head` (C, K) where S is linear in the mean of A over its cells (global average pooling and one linear layer): then the
-    gradient is head[class] / (h·w) in every cell and no backward pass was made.
+    gradient is head[class] / (h·w) in every cell and no backward pass was made. Scores are those after any temperature.
     """
 
     logits: torch.Tensor
@@ -28,8 +30,13 @@ def layer_pass(module: nn.Module, layer_name: str, x: torch.Tensor, class_index:
 
     The score is the logit of `class_index`, or of each image's own highest logit when that is None. The gradient is taken
     from the score to the layer and never to the input, so everything before the layer runs without a graph. `module` is in
-    eval mode; its parameters need no gradient. Raises `AttributeError` when it has no such layer.
+    eval mode; its parameters need no gradient. Raises `AttributeError` when it has no such layer. A temperature around the
+    network divides its scores and with them their gradients; `layer_name` is the network's own.
     """
+    if isinstance(module, Tempered):
+        seen, temperature = layer_pass(module.net, layer_name, x, class_index), module.temperature
+        head = None if seen.head is None else seen.head / temperature
+        return LayerPass(seen.logits / temperature, seen.activations, seen.gradient / temperature, head)
     with torch.no_grad(), _Watched(module, layer_name) as seen:
         logits = module(x)  # (N, C)
         classes = logits.argmax(dim=1) if class_index is None else torch.full((len(x),), class_index, device=x.device)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -70,25 +71,26 @@ def get_method(name: str) -> Method:
     return METHODS[name]
 
 
-def _cam(formula: Callable[[gradcam.LayerPass], torch.Tensor]) -> Callable[[Case, str, Parameters], Findings]:
-    def one(case: Case, layer: str) -> Findings:
-        case.watch.check()
-        seen = gradcam.layer_pass(case.module, layer, case.x, case.class_index)
-        case.watch.advance(1)
-        # What the map adds up to is a share of the score only where the score is a sum over the layer's cells.
-        found: Parameters = {
-            "closed_form": seen.head is not None,
-            "class_score": float(seen.logits[0, case.class_index]),
-        }
-        return formula(seen)[0], found
+def _activation_map(formula: Callable[[gradcam.LayerPass], torch.Tensor], case: Case, layer: str) -> Findings:
+    case.watch.check()
+    seen = gradcam.layer_pass(case.module, layer, case.x, case.class_index)
+    case.watch.advance(1)
+    # What the map adds up to is a share of the score only where the score is a sum over the layer's cells.
+    found: Parameters = {
+        "closed_form": seen.head is not None,
+        "class_score": float(seen.logits[0, case.class_index]),
+    }
+    return formula(seen)[0], found
 
-    return lambda case, layer, parameters: over_parts(one, case, layer)
+
+def _cam(formula: Callable[[gradcam.LayerPass], torch.Tensor]) -> Callable[[Case, str, Parameters], Findings]:
+    return lambda case, layer, parameters: over_parts(partial(_activation_map, formula), case, layer)
 
 
 def _guided(case: Case, layer: str, parameters: Parameters) -> Findings:
     def one(case: Case, layer: str) -> Findings:
         case.watch.total = 2
-        coarse, found = _cam(gradcam.grad_cam)(case, layer, parameters)
+        coarse, found = _activation_map(gradcam.grad_cam, case, layer)
         return gradients.guided_gradcam(case, coarse), found
 
     return over_parts(one, case, layer)
