@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -34,7 +35,7 @@ class Answer:
     """What a model said of N images: `logits` (N, C) float64, `maps` (N, C, h, w) float32 or None, and by which `engine`.
 
     `maps` are raw Grad-CAMs of the same pass. They are NaN for classes that would have cost a backward pass of their own, and
-    None for combined models, which have no layer.
+    None for models with members or views, which have no layer of their own.
     """
 
     logits: np.ndarray
@@ -67,18 +68,24 @@ def plain_run(module: nn.Module, device: str) -> Run:
     return run
 
 
-def mapping_run(module: nn.Module, device: str, layer: str) -> Run:
-    """Logits and Grad-CAMs from one pass: of every class in the closed form, else of each image's most probable class."""
+Rule = Callable[[torch.Tensor], torch.Tensor]  # logits (N, C) to the class of each image (N,)
+
+
+def mapping_run(module: nn.Module, device: str, layer: str, rule: Rule | None = None) -> Run:
+    """Logits and Grad-CAMs from one pass: of every class in the closed form, else of the class that `rule` gives each image.
+
+    Without a rule that is the most probable class.
+    """
+    rule = rule or partial(torch.argmax, dim=1)
 
     def run(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        seen = layer_pass(module, layer, x.to(device), None)
+        seen = layer_pass(module, layer, x.to(device), rule)
         if seen.head is not None:
             cells = seen.activations.shape[2] * seen.activations.shape[3]
             maps = torch.einsum("ck,nkhw->nchw", seen.head / cells, seen.activations).relu()
         else:
-            best = seen.logits.argmax(dim=1)
             maps = torch.full((*seen.logits.shape, *seen.activations.shape[2:]), torch.nan, device=device)
-            maps[torch.arange(len(x)), best] = grad_cam(seen)
+            maps[torch.arange(len(x)), rule(seen.logits)] = grad_cam(seen)
         return seen.logits.cpu(), maps.cpu()
 
     return run
@@ -98,6 +105,18 @@ def arranged(module: nn.Module) -> Iterator[nn.Module]:
 def out_of_memory(error: RuntimeError) -> bool:
     """Whether that is what it says: PyTorch has an exception of its own for GPUs only, on a CPU there is but a message."""
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def called_class(checkpoint: Checkpoint) -> Rule:
+    """The class that a checkpoint calls by its operating point, as a rule for `mapping_run`."""
+    point, positive = checkpoint.operating_point, get_task(checkpoint.task).positive_index
+    threshold = point.threshold if point else None
+
+    def rule(logits: torch.Tensor) -> torch.Tensor:
+        probabilities = torch.softmax(logits.detach().double(), dim=1).cpu().numpy()
+        return torch.from_numpy(predicted_class(probabilities, positive, threshold)).to(logits.device)
+
+    return rule
 
 
 def batched(run: Run, x: torch.Tensor, engine: str = "PyTorch", batch_size: int = 32) -> Answer:
@@ -240,9 +259,8 @@ class Engine:
         checkpoint = self.checkpoint(version)
         if version not in self._runs:
             module, layer = checkpoint.module(self.device), checkpoint.heatmap_layer
-            run = (
-                mapping_run(module, self.device, layer) if checkpoint.has_own_layer else plain_run(module, self.device)
-            )
+            with_maps = partial(mapping_run, module, self.device, layer, called_class(checkpoint))
+            run = with_maps() if checkpoint.has_own_layer else plain_run(module, self.device)
             self._runs[version] = ("PyTorch", run)
             if self._faster is not None and self.device == "cpu":
                 threading.Thread(target=self._hasten, args=(version, checkpoint), name="faster", daemon=True).start()

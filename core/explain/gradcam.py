@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -25,21 +26,27 @@ class LayerPass:
     head: torch.Tensor | None
 
 
-def layer_pass(module: nn.Module, layer_name: str, x: torch.Tensor, class_index: int | None) -> LayerPass:
+Choice = int | None | Callable[[torch.Tensor], torch.Tensor]
+
+
+def layer_pass(module: nn.Module, layer_name: str, x: torch.Tensor, class_index: Choice) -> LayerPass:
     """Logits of a batch x (N, channels, H, W), and activations and score gradient of the module `layer_name`.
 
-    The score is the logit of `class_index`, or of each image's own highest logit when that is None. The gradient is taken
-    from the score to the layer and never to the input, so everything before the layer runs without a graph. `module` is in
-    eval mode; its parameters need no gradient. Raises `AttributeError` when it has no such layer. A temperature around the
-    network divides its scores and with them their gradients; `layer_name` is the network's own.
+    The score is the logit of `class_index`, or of each image's own highest logit when that is None, or of the class that a
+    function of the logits (N, C) gives each image. The gradient is taken from the score to the layer and never to the input,
+    so everything before the layer runs without a graph. A temperature around the network divides its scores and with them
+    their gradients; `layer_name` is the network's own. `module` is in eval mode; its parameters need no gradient. Raises
+    `AttributeError` when it has no such layer.
     """
     if isinstance(module, Tempered):
-        seen, temperature = layer_pass(module.net, layer_name, x, class_index), module.temperature
+        temperature = module.temperature
+        choice = (lambda z: class_index(z / temperature)) if callable(class_index) else class_index
+        seen = layer_pass(module.net, layer_name, x, choice)
         head = None if seen.head is None else seen.head / temperature
         return LayerPass(seen.logits / temperature, seen.activations, seen.gradient / temperature, head)
     with torch.no_grad(), _Watched(module, layer_name) as seen:
         logits = module(x)  # (N, C)
-        classes = logits.argmax(dim=1) if class_index is None else torch.full((len(x),), class_index, device=x.device)
+        classes = _classes(logits.detach(), class_index)
         activations = seen.activations.detach()
         head = seen.linear_head(logits)
         if head is None:
@@ -48,6 +55,12 @@ def layer_pass(module: nn.Module, layer_name: str, x: torch.Tensor, class_index:
             cells = activations.shape[2] * activations.shape[3]
             gradient = (head[classes] / cells)[:, :, None, None].expand_as(activations)
     return LayerPass(logits.detach(), activations, gradient, head)
+
+
+def _classes(logits: torch.Tensor, choice: Choice) -> torch.Tensor:
+    if callable(choice):
+        return choice(logits)
+    return logits.argmax(dim=1) if choice is None else torch.full((len(logits),), choice, device=logits.device)
 
 
 class _Watched:
