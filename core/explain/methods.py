@@ -42,7 +42,7 @@ def explain(
 
     Values are raw, float32, at the method's own resolution: the heatmap layer's grid for the class-activation family, the
     input's resolution for the others (Integrated Gradients summed over channels, Occlusion averaged over the windows that
-    cover a pixel, LIME, ablation and Shapley values painted per superpixel). `parameters` records everything needed to repeat it.
+    cover a pixel, near ones more, LIME, ablation and Shapley values painted per superpixel). `parameters` records everything needed to repeat it.
 
     `watch` reports progress, is asked before each batch whether to stop or to let others go first, and is used once. Raises
     `Cancelled`, or `Refused` for an unknown method, class or parameter, a method that does not suit the network, and a model

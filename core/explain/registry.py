@@ -117,7 +117,7 @@ def _occlusion(case: Case, layer: str, parameters: Parameters) -> Findings:
     window, stride = parameters["window"], parameters["stride"]
     if any(s > w for s, w in zip(stride, window, strict=True)):
         raise Refused("Occlusion's stride must not be larger than its window, or pixels would be left out.")
-    return occlusion(case, **parameters), {}
+    return occlusion(case, **parameters), {"window_weights": "pyramid, most in the middle"}
 
 
 def _lime(case: Case, layer: str, parameters: Parameters) -> Findings:
