@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
+import threading
+import weakref
+from collections import OrderedDict
+
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -9,14 +15,41 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from core.checkpoint import Checkpoint
 
 TOLERANCE = 1e-5  # of the largest logit, or of 1 where logits are smaller
+KEPT = 3  # networks, of as many megabytes as their checkpoints
+
+_Key = tuple[int, str, tuple[int, ...], str]  # the checkpoint's address, device, shape of the image, layer
+_made: OrderedDict[_Key, tuple[weakref.ref[Checkpoint], nn.Module]] = OrderedDict()
+_lock = threading.Lock()  # of `_made`; the networks in it are never run, so they need none
 
 
 def fast_module(checkpoint: Checkpoint, device: str, x: torch.Tensor, keep: str) -> nn.Module:
     """The checkpoint's network with batch norms folded into convolutions and channels last, or unchanged.
 
     Unchanged when its logits for `x` (1, C, H, W) then differ by more than `TOLERANCE`. Outputs of the layer `keep` stay what
-    they were. The module is new and the caller's own; the checkpoint's tensors are not touched.
+    they were. The module is new and the caller's own; the checkpoint's tensors are not touched. The folded weights of the
+    `KEPT` networks asked for last are kept while their checkpoint is, and shared.
     """
+    key = (id(checkpoint), device, tuple(x.shape), keep)
+    with _lock:
+        whose, made = _made.get(key, (None, None))
+        if whose is not None and whose() is checkpoint:
+            _made.move_to_end(key)
+            return sharing_copy(made)
+    made = _folded(checkpoint, device, x, keep)
+    with _lock:
+        _made[key] = (weakref.ref(checkpoint, lambda _: _made.pop(key, None)), made)
+        while len(_made) > KEPT:
+            _made.popitem(last=False)
+    return sharing_copy(made)
+
+
+def sharing_copy(module: nn.Module) -> nn.Module:
+    """The same network over the same weights: modules, and with them hooks, are the copy's own."""
+    weights = itertools.chain(module.parameters(), module.buffers())
+    return copy.deepcopy(module, {id(weight): weight for weight in weights})
+
+
+def _folded(checkpoint: Checkpoint, device: str, x: torch.Tensor, keep: str) -> nn.Module:
     plain, folded = checkpoint.module(device), checkpoint.module(device)
     with torch.no_grad():
         fold_batch_norms(folded, x, keep)

@@ -1,0 +1,77 @@
+"""What an explanation costs beside its method: networks made faster once, scores asked for once."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from core.explain import Request, explain, fold
+from core.explain.fold import KEPT, fast_module
+from tests.core.test_explain import QUICK, hooks, noise_image, random_checkpoint
+
+X = torch.zeros(1, 1, 32, 32)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_kept() -> Iterator[None]:
+    fold._made.clear()
+    yield
+    fold._made.clear()
+
+
+def test_a_network_is_folded_once_and_each_caller_has_modules_of_its_own() -> None:
+    """The weights are shared, hooks and changed layers are not, and the next caller sees nothing of them."""
+    checkpoint = random_checkpoint("small-cnn", 32)
+    one = fast_module(checkpoint, "cpu", X, "features")
+    built = len(checkpoint.built)
+    one.fc.register_forward_hook(lambda *_: None)
+    one.set_submodule("dropout", nn.Softmax(dim=1))
+    two = fast_module(checkpoint, "cpu", X, "features")
+    assert len(checkpoint.built) == built
+    assert not any(part is other for part in one.modules() for other in two.modules())
+    shared = [a.data_ptr() == b.data_ptr() for a, b in zip(one.parameters(), two.parameters(), strict=True)]
+    assert all(shared)
+    assert hooks(two) == 0
+    assert isinstance(two.dropout, nn.Dropout)
+    assert not any(part.training for part in two.modules())
+
+
+def test_other_weights_shapes_and_layers_are_other_networks() -> None:
+    """A version says nothing while a checkpoint is unsaved: what counts is the checkpoint itself."""
+    checkpoint = random_checkpoint("small-cnn", 32)
+    doubled = {name: value * 2 if name == "fc.weight" else value for name, value in checkpoint.state.items()}
+    other = replace(checkpoint, state=doubled)
+    weights = [fast_module(c, "cpu", X, "features").fc.weight for c in (checkpoint, other)]
+    assert torch.equal(2 * weights[0], weights[1])
+    for x, keep in ((X, "features"), (torch.zeros(1, 1, 40, 40), "features"), (X, "features.9")):
+        fast_module(checkpoint, "cpu", x, keep)
+    assert len(fold._made) == KEPT
+
+
+def test_folded_networks_go_with_their_checkpoint() -> None:
+    """No more than `KEPT` stay, and none whose checkpoint nobody has any more."""
+    known = [random_checkpoint("small-cnn", 32) for _ in range(KEPT + 1)]
+    for checkpoint in known:
+        fast_module(checkpoint, "cpu", X, "features")
+    assert len(fold._made) == KEPT
+    del checkpoint, known
+    gc.collect()
+    assert not fold._made
+
+
+def test_threads_that_ask_at_once_get_the_same_map() -> None:
+    """Sixteen explanations of one model from eight threads: the first ones fold, all agree, and its weights stay."""
+    checkpoint, image = random_checkpoint("small-cnn", 32), noise_image()
+    before = {name: value.clone() for name, value in checkpoint.state.items()}
+    request = Request("occlusion", "malignant", parameters=QUICK["occlusion"])
+    with ThreadPoolExecutor(8) as pool:
+        maps = list(pool.map(lambda _: explain(checkpoint, image, request).values, range(16)))
+    assert all(np.allclose(values, maps[0], atol=1e-6) for values in maps)
+    assert all(torch.equal(checkpoint.state[name], value) for name, value in before.items())
