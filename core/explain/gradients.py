@@ -22,10 +22,10 @@ def integrated_gradients(case: Case, *, steps: int, baseline: str, batch: int) -
     case.watch.total = steps + 2
     nothing = case.baseline(baseline).expand_as(case.x)
     way = case.x - nothing
-    ends = case.scores(torch.cat([nothing, case.x])).double()
+    gain = float(case.score()) - float(case.scores(nothing.contiguous())[0])
     shares = ((torch.arange(steps, device=case.x.device) + 0.5) / steps)[:, None, None, None]
     values = way[0] * _summed_gradient(case, (nothing + share * way for share in shares.split(batch))) / steps
-    return values.sum(dim=0), float(values.double().sum() - (ends[1] - ends[0]))
+    return values.sum(dim=0), float(values.double().sum()) - gain
 
 
 def smoothgrad(case: Case, *, samples: int, noise_percent: int, batch: int) -> torch.Tensor:

@@ -42,7 +42,8 @@ def explain(
 
     Values are raw, float32, at the method's own resolution: the heatmap layer's grid for the class-activation family, the
     input's resolution for the others (Integrated Gradients summed over channels, Occlusion averaged over the windows that
-    cover a pixel, near ones more, LIME, ablation and Shapley values painted per superpixel). `parameters` records everything needed to repeat it.
+    cover a pixel, near ones more, LIME, ablation and Shapley values painted per superpixel). `parameters` records everything
+    needed to repeat it.
 
     `watch` reports progress, is asked before each batch whether to stop or to let others go first, and is used once. Raises
     `Cancelled`, or `Refused` for an unknown method, class or parameter, a method that does not suit the network, and a model
@@ -63,10 +64,7 @@ def explain(
     if not bool(torch.isfinite(values).all()):
         raise Refused("The model's scores for this image are not finite, so they cannot be explained.")
     score = findings.pop("class_score", None)
-    if score is None:
-        with torch.no_grad():
-            score = float(module(x)[0, class_index])
-    facts = {"seed": request.seed, "device": device, "class_score": score}
+    facts = {"seed": request.seed, "device": device, "class_score": float(case.score()) if score is None else score}
     return heatmap_record(checkpoint, image, request, values, {**parameters, **findings, **facts})
 
 

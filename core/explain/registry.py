@@ -99,7 +99,7 @@ def _guided(case: Case, layer: str, parameters: Parameters) -> Findings:
 def _score_cam(case: Case, layer: str, parameters: Parameters) -> Findings:
     def one(case: Case, layer: str) -> Findings:
         values, used = score_cam.score_cam(case, layer, **parameters)
-        return values, {"channels_used": used}
+        return values, {"channels_used": used, "class_score": float(case.score())}  # of the pass that gave the maps
 
     return over_parts(one, case, layer)
 

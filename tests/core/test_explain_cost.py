@@ -75,3 +75,35 @@ def test_threads_that_ask_at_once_get_the_same_map() -> None:
         maps = list(pool.map(lambda _: explain(checkpoint, image, request).values, range(16)))
     assert all(np.allclose(values, maps[0], atol=1e-6) for values in maps)
     assert all(torch.equal(checkpoint.state[name], value) for name, value in before.items())
+
+
+@pytest.mark.parametrize(
+    ("method", "images"),
+    [
+        ("gradcam", 1),
+        ("guided-gradcam", 2),
+        ("score-cam", 1 + 3),
+        ("integrated-gradients", 2 + 2),
+        ("smoothgrad", 4 + 1),
+        ("occlusion", 4 + 1),
+        ("lime", 8 + 1),
+        ("feature-ablation", 4 + 1),
+        ("shapley", 2 + 2 * 3),
+    ],
+)
+def test_the_network_sees_no_image_twice(method: str, images: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the second map on: what the method needs, and the image itself once, for the class score."""
+    checkpoint, seen = random_checkpoint("small-cnn", 32), []
+    request = Request(method, "malignant", parameters=QUICK[method])
+    first = explain(checkpoint, noise_image(), request)
+    original = nn.Linear.forward
+
+    def counts(self: nn.Linear, x: torch.Tensor) -> torch.Tensor:
+        seen.append(len(x))
+        return original(self, x)
+
+    monkeypatch.setattr(nn.Linear, "forward", counts)
+    again = explain(checkpoint, noise_image(), request)
+    assert sum(seen) == images
+    assert np.allclose(again.values, first.values, atol=1e-6)
+    assert again.parameters["class_score"] == pytest.approx(first.parameters["class_score"], abs=1e-6)
