@@ -7,6 +7,9 @@ import math
 import torch
 
 from core.explain.case import Case
+from core.explain.crops import crops_for
+
+MANY = 32  # windows from which it pays to look for a faster way
 
 
 def window_corners(edge: int, window: int, stride: int) -> list[int]:
@@ -32,7 +35,7 @@ def occlusion(
     (Zeiler & Fergus, 2014, who write the score at the window's middle). So a window speaks loudest for its middle, see
     `nearness`: evidence that one window alone covers is then found there, not anywhere under it. `captum.attr.Occlusion`
     weighs all pixels of a window alike, and is the same where windows do not overlap. `batch` covered copies go through the
-    model at a time.
+    model at a time, by `crops` where these give its scores.
     """
     _, _, height, width = case.x.shape
     corners = [
@@ -40,18 +43,30 @@ def occlusion(
         for r in window_corners(height, window[0], stride[0])
         for c in window_corners(width, window[1], stride[1])
     ]
-    near = nearness(window).to(case.x.device)
-    fill = case.baseline(baseline)[0]  # (C, 1, 1)
-    case.watch.total = 1 + len(corners)
-    whole = case.scores(case.x)[0]
+    near, fill = nearness(window).to(case.x.device), case.baseline(baseline)
+    tried = [corners[0], corners[len(corners) // 2]]
+    case.watch.total = 1 + 2 * len(tried) + len(corners)
+    whole = case.score()
+    copies = _covered(case.x, tried, window, fill)
+    crops = crops_for(case, window, tried, copies) if len(corners) >= MANY else None
+    case.watch.total = case.watch.done + len(corners)
     drops, weights = torch.zeros(2, height, width, device=case.x.device)
     for start in range(0, len(corners), batch):
         part = corners[start : start + batch]
-        copies = case.x.repeat(len(part), 1, 1, 1)
-        for copy, (r, c) in zip(copies, part, strict=True):
-            copy[:, r : r + window[0], c : c + window[1]] = fill
-        for drop, (r, c) in zip(whole - case.scores(copies), part, strict=True):
+        copies = _covered(case.x, part, window, fill)
+        scores = case.scores(copies, crops, part) if crops else case.scores(copies)
+        for drop, (r, c) in zip(whole - scores, part, strict=True):
             seen = near[: height - r, : width - c]
             drops[r : r + window[0], c : c + window[1]] += drop * seen
             weights[r : r + window[0], c : c + window[1]] += seen
     return drops / weights
+
+
+def _covered(
+    x: torch.Tensor, corners: list[tuple[int, int]], window: tuple[int, int], fill: torch.Tensor
+) -> torch.Tensor:
+    """Copies (n, C, H, W) of an image, each with one window filled."""
+    copies = x.repeat(len(corners), 1, 1, 1)
+    for copy, (r, c) in zip(copies, corners, strict=True):
+        copy[:, r : r + window[0], c : c + window[1]] = fill[0]
+    return copies
