@@ -257,14 +257,19 @@ class Engine:
 
     def _run(self, version: str) -> tuple[str, Run]:
         checkpoint = self.checkpoint(version)
-        if version not in self._runs:
-            module, layer = checkpoint.module(self.device), checkpoint.heatmap_layer
-            with_maps = partial(mapping_run, module, self.device, layer, called_class(checkpoint))
-            run = with_maps() if checkpoint.has_own_layer else plain_run(module, self.device)
-            self._runs[version] = ("PyTorch", run)
-            if self._faster is not None and self.device == "cpu":
-                threading.Thread(target=self._hasten, args=(version, checkpoint), name="faster", daemon=True).start()
-        return self._runs[version]
+        with self._lock:
+            if version in self._runs:
+                return self._runs[version]
+        module, layer = checkpoint.module(self.device), checkpoint.heatmap_layer
+        with_maps = partial(mapping_run, module, self.device, layer, called_class(checkpoint))
+        made = ("PyTorch", with_maps() if checkpoint.has_own_layer else plain_run(module, self.device))
+        with self._lock:
+            if version not in self._models:
+                return made  # another thread's model took its place meanwhile: this answer, then no more
+            self._runs[version] = made
+        if self._faster is not None and self.device == "cpu":
+            threading.Thread(target=self._hasten, args=(version, checkpoint), name="faster", daemon=True).start()
+        return made
 
     def _hasten(self, version: str, checkpoint: Checkpoint) -> None:
         try:

@@ -108,6 +108,25 @@ def test_cache_keeps_at_most_max_models(engine):
     assert engine.loads == ["one", "two", "one"]
 
 
+def test_a_model_that_is_displaced_while_it_is_made_ready_answers_all_the_same():
+    """Between loading a model and running it another thread may ask for a second one, where there is room for one."""
+
+    class Displaced(Checkpoint):
+        def to(self, device):
+            return self
+
+        def module(self, device="cpu"):
+            engine.checkpoint("two")
+            return Checkpoint.module(self, device)
+
+    plain = make_checkpoint("one")
+    slow = Displaced(**{name: getattr(plain, name) for name in Checkpoint.__dataclass_fields__})
+    engine = Engine({"one": slow, "two": make_checkpoint("two")}.__getitem__, "cpu", max_models=1)
+    assert engine.probabilities("one", torch.zeros(1, 1, 32, 32)).shape == (1, 2)
+    assert engine.engine_name("one") == ""  # nothing is kept of a model that is gone
+    engine.close()
+
+
 def test_one_bad_request_fails_alone(engine):
     """A request of a wrong shape raises in its own session; the worker lives on."""
     with pytest.raises(RuntimeError):
