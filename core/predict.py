@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import queue
 import threading
@@ -154,7 +155,11 @@ def batched_probabilities(module: nn.Module, x: torch.Tensor, device: str, batch
 class _Request:
     version: str
     x: torch.Tensor
+    ahead: bool = False
     answer: Future[Answer] = field(default_factory=Future)
+
+
+_Waiting = tuple[int, int, _Request | None]  # rank, number, request: who is waited for, what is made ahead, the end
 
 
 class Engine:
@@ -162,6 +167,7 @@ class Engine:
 
     `load(version)` gives a model's checkpoint; at most `max_models` stay in memory, the least recently used goes first.
     Requests for the same model that wait together run as one batch of at most `max_batch` images; a lone request starts at once.
+    What is made ahead, for nobody yet, runs when no one waits, one request at a time, so that it delays the next by no more.
 
     `faster(version, checkpoint)` may give a quicker way to run a model on the CPU with the same results. It is asked once per
     model, in the background; until it answers, and where it refuses, PyTorch runs the model.
@@ -183,7 +189,8 @@ class Engine:
         self._lock = threading.Lock()
         self._urgent = 0
         self._calm = threading.Condition()
-        self._queue: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._queue: queue.PriorityQueue[_Waiting] = queue.PriorityQueue()
+        self._numbers = itertools.count()
         self._worker = threading.Thread(target=self._work, name="inference", daemon=True)
         self._worker.start()
 
@@ -198,17 +205,20 @@ class Engine:
                 self._runs.pop(gone, None)
             return self._models[version]
 
-    def answer(self, version: str, x: torch.Tensor) -> Answer:
-        """What the model says of preprocessed images (N, C, H, W); waits its turn, raises what the model raised."""
-        request = _Request(version, x)
+    def answer(self, version: str, x: torch.Tensor, *, ahead: bool = False) -> Answer:
+        """What the model says of preprocessed images (N, C, H, W); waits its turn, raises what the model raised.
+
+        With `ahead` nobody waits for it yet: others overtake it, and long work does not give way to it.
+        """
+        request = _Request(version, x, ahead)
         with self._calm:
-            self._urgent += 1
+            self._urgent += not ahead
         try:
-            self._queue.put(request)
+            self._queue.put((int(ahead), next(self._numbers), request))
             return request.answer.result()
         finally:
             with self._calm:
-                self._urgent -= 1
+                self._urgent -= not ahead
                 self._calm.notify_all()
 
     def probabilities(self, version: str, x: torch.Tensor) -> np.ndarray:
@@ -229,31 +239,29 @@ class Engine:
 
     def close(self) -> None:
         """Finish what waits and stop the worker."""
-        self._queue.put(None)
+        self._queue.put((2, next(self._numbers), None))
         self._worker.join()
 
     def _work(self) -> None:
-        while (first := self._queue.get()) is not None:
-            waiting, closing = self._waiting_with(first)
+        while (first := self._queue.get()[2]) is not None:
             by_version: dict[str, list[_Request]] = {}
-            for request in waiting:
+            for request in self._waiting_with(first):
                 by_version.setdefault(request.version, []).append(request)
             for version, requests in by_version.items():
                 self._answer(version, requests)
-            if closing:
-                return
 
-    def _waiting_with(self, first: _Request) -> tuple[list[_Request], bool]:
+    def _waiting_with(self, first: _Request) -> list[_Request]:
         waiting = [first]
-        while sum(len(r.x) for r in waiting) < self._max_batch:
+        while not first.ahead and sum(len(r.x) for r in waiting) < self._max_batch:
             try:
-                other = self._queue.get_nowait()
+                rank, number, other = self._queue.get_nowait()
             except queue.Empty:
-                return waiting, False
-            if other is None:
-                return waiting, True
+                break
+            if rank:  # for nobody yet, or the end: in its turn
+                self._queue.put((rank, number, other))
+                break
             waiting.append(other)
-        return waiting, False
+        return waiting
 
     def _run(self, version: str) -> tuple[str, Run]:
         checkpoint = self.checkpoint(version)
@@ -307,11 +315,16 @@ def predict_study(engine: Engine, version: str, study: Study) -> Prediction:
     return predict_study_with_maps(engine, version, study)[0]
 
 
-def predict_study_with_maps(engine: Engine, version: str, study: Study) -> tuple[Prediction, Answer]:
-    """The prediction for a study, and what the same pass over its images says of their Grad-CAMs."""
+def predict_study_with_maps(
+    engine: Engine, version: str, study: Study, *, ahead: bool = False
+) -> tuple[Prediction, Answer]:
+    """The prediction for a study, and what the same pass over its images says of their Grad-CAMs.
+
+    With `ahead` nobody waits for it yet, see `Engine.answer`.
+    """
     checkpoint = engine.checkpoint(version)
     _check_scope(checkpoint, study)
-    answer = engine.answer(version, preprocess_batch(study.images, checkpoint.preprocessing))
+    answer = engine.answer(version, preprocess_batch(study.images, checkpoint.preprocessing), ahead=ahead)
     made = prediction_record(checkpoint, study.id, answer.probabilities, engine.device)
     return replace(made, versions={**made.versions, "engine": answer.engine}), answer
 
