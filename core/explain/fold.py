@@ -7,12 +7,14 @@ import itertools
 import threading
 import weakref
 from collections import OrderedDict
+from collections.abc import Callable
 
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from core.checkpoint import Checkpoint
+from core.combine import Ensemble
 
 TOLERANCE = 1e-5  # of the largest logit, or of 1 where logits are smaller
 KEPT = 3  # networks, of as many megabytes as their checkpoints
@@ -64,7 +66,7 @@ def fold_batch_norms(module: nn.Module, x: torch.Tensor, keep: str = "") -> int:
 
     Which follows which is seen in one forward pass of `x` by hooks on this module alone: tracing would patch
     `nn.Module.__call__` for every thread. A convolution used more than once or read by others changes the scores, which the
-    caller checks.
+    caller checks. Outputs of the layer `keep`, of an ensemble those of its members' layers, stay what they were.
     """
     made: dict[int, tuple[str, torch.Tensor]] = {}  # kept alive, so that no address is used twice
     pairs: list[tuple[str, str]] = []
@@ -91,9 +93,15 @@ def fold_batch_norms(module: nn.Module, x: torch.Tensor, keep: str = "") -> int:
         for handle in handles:
             handle.remove()
     found = list(dict.fromkeys(pairs))  # a network that sees several views runs more than once
-    once = [pair for pair in found if keep not in pair and all(sum(n in p for p in found) == 1 for n in pair)]
+    kept = _ends({keep} | {layer for part in module.modules() if isinstance(part, Ensemble) for layer in part.layers})
+    once = [p for p in found if not any(map(kept, p)) and all(sum(name in other for other in found) == 1 for name in p)]
     for convolution, norm in once:
         merged = fuse_conv_bn_eval(module.get_submodule(convolution), module.get_submodule(norm))
         module.set_submodule(convolution, merged.requires_grad_(False))
         module.set_submodule(norm, nn.Identity())
     return len(once)
+
+
+def _ends(layers: set[str]) -> Callable[[str], bool]:
+    """Whether a module is one of those layers, by its own name or inside views, members and temperatures."""
+    return lambda name: any(name == layer or (layer and name.endswith(f".{layer}")) for layer in layers)

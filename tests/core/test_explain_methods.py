@@ -21,7 +21,7 @@ from sklearn.linear_model import Ridge
 from torch import nn
 
 from core.architectures import get_architecture
-from core.combine import Viewed
+from core.combine import Ensemble, Tempered, Viewed
 from core.explain import METHODS, Request, Watch, explain, predict_with_gradcam
 from core.explain.case import Case
 from core.explain.fold import fast_module, fold_batch_norms
@@ -209,6 +209,24 @@ def test_folded_networks_give_the_same_scores(architecture: str) -> None:
     ours, theirs = (layer_pass(m, known.heatmap_layer, x, 1).activations for m in (fast, plain))
     assert torch.allclose(ours, theirs, atol=1e-5 * float(theirs.max()))
     assert all(torch.equal(checkpoint.state[name], value) for name, value in before.items())
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda net: net,
+        lambda net: Tempered(net, 2.0),
+        lambda net: Tempered(Viewed(net, ["plain", "hflip"]), 2.0),
+        lambda net: Ensemble([net, Tempered(small_net(bend=True), 3.0)], ["0", "0"]),
+    ],
+)
+def test_a_layer_that_is_looked_at_is_not_folded_wherever_it_stands(around) -> None:
+    """A convolution whose output the heatmap shows keeps it, inside a temperature, views or members too; others are folded."""
+    net = around(small_net()).eval()
+    keep = "mean of 2 members' 0" if isinstance(net, Ensemble) else "0"
+    norms = sum(isinstance(part, nn.BatchNorm2d) for part in net.modules())
+    assert fold_batch_norms(net, noise(1, 1, 8, 8), keep) == 0
+    assert fold_batch_norms(around(small_net()).eval(), noise(1, 1, 8, 8), "") == (0 if norms == 2 else norms)
 
 
 def test_what_cannot_be_folded_stays() -> None:
