@@ -130,11 +130,12 @@ def grad_cam_plus_plus(seen: LayerPass) -> torch.Tensor:
     """Grad-CAM++ (N, h, w) (Chattopadhay et al., 2018, eq. 5 and 19 with the exponential score).
 
     There α = g² / (2 g² + Σ_ab A_ab g³); cancelling g² leaves 1 / (2 + g Σ_ab A_ab), with no small number to keep it finite.
-    Only positive gradients count, so the denominator is at least 2 wherever the layer is not negative.
+    Only positive gradients count. The paper's layers end in a ReLU; where one has negative values (SiLU, layer norms), they
+    are left out of the sum: with them the denominator passes 0, and weights would grow without bound beside it. So it is at
+    least 2 everywhere.
     """
     rising = seen.gradient.relu()
-    below = 2 + rising * seen.activations.sum(dim=(2, 3), keepdim=True)
-    alpha = torch.where((rising > 0) & (below > 1e-6), 1 / below.clamp(min=1e-6), 0)
+    alpha = 1 / (2 + rising * seen.activations.relu().sum(dim=(2, 3), keepdim=True))
     weights = (alpha * rising).sum(dim=(2, 3), keepdim=True)  # (N, K, 1, 1)
     return (weights * seen.activations).sum(dim=1).relu()
 

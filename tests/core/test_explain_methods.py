@@ -127,6 +127,13 @@ def test_the_family_on_paper() -> None:
     assert grad_cam_plus_plus(paper_pass())[0, 0].tolist() == pytest.approx(expected)
 
 
+def test_gradcam_plus_plus_keeps_its_weights_where_a_layer_is_negative() -> None:
+    """A sum of −1.999 with a gradient of 1 once gave 1 / 0.001; now the positive part counts: 1 / (2 + 0.001)."""
+    activations = torch.tensor([[[[0.001, -2.0]]]])
+    values = grad_cam_plus_plus(LayerPass(torch.zeros(1, 2), activations, torch.tensor([[[[1.0, 0.0]]]]), None))
+    assert values[0, 0].tolist() == pytest.approx([0.001 / 2.001, 0.0])
+
+
 def checkpoint_of(architecture: str, task: str, edge: int | None = None) -> Watched:
     """A checkpoint of that task with random weights: those of the two-class one, its last layer repeated for more classes."""
     known, state = get_architecture(architecture), dict(random_state(architecture))
