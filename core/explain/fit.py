@@ -44,7 +44,7 @@ def structure(architecture: str, channels: int, size: tuple[int, int]) -> Struct
         net(torch.empty(1, channels, *size, device="meta"))
     kinds = [type(part) for part in net.modules()]
     rows, columns = (-(-edge // cells) for edge, cells in zip(size, min(grids), strict=True))
-    return Structure((rows, columns), nn.ReLU in kinds, nn.Sigmoid in kinds, len(pools))
+    return Structure((rows, columns), bool({nn.ReLU, nn.ReLU6} & set(kinds)), nn.Sigmoid in kinds, len(pools))
 
 
 def structures(checkpoint: Checkpoint) -> list[Structure]:

@@ -403,6 +403,34 @@ def test_a_network_without_relus_cannot_be_guided() -> None:
         pass
 
 
+def test_a_relu6_is_guided_too() -> None:
+    """By hand: it passes a gradient of 2 where its input lies between 0 and 6, and none of −2 anywhere."""
+    net = nn.Sequential(nn.Flatten(), nn.ReLU6(), nn.Linear(4, 2, bias=False)).requires_grad_(False)
+    net[2].weight.copy_(torch.tensor([[0.0, 0, 0, 0], [2.0, 2, 2, -2]]))
+    case = Case(net, torch.tensor([[[[-1.0, 3.0], [7.0, 3.0]]]]), 1, (0.0,), (1.0,))
+    assert guided_gradcam(case, torch.ones(1, 1)).tolist() == [[0.0, 2.0], [0.0, 0.0]]
+    assert isinstance(net[1], nn.ReLU6)
+
+
+@pytest.mark.parametrize("function", [torch.relu, nn.functional.relu, nn.functional.relu6])
+def test_a_relu_that_is_no_layer_is_not_left_unguided_in_silence(function) -> None:
+    """The same network with a function in a ReLU's place is refused, and its layers are back."""
+
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.relu, self.fc = nn.ReLU(), nn.Linear(4, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc(function(self.relu(x).flatten(1) - 1))
+
+    net = Mixed().requires_grad_(False)
+    with pytest.raises(Refused, match="mere function"):
+        guided_gradcam(Case(net, noise(1, 1, 2, 2), 1, (0.0,), (1.0,)), torch.ones(1, 1))
+    assert type(net.relu) is nn.ReLU
+    assert hooks(net) == 0
+
+
 def test_score_cam_by_the_paper() -> None:
     """Weights are the softmax of the scores of the image times each stretched map, one by one."""
     net, x = small_net(), noise(1, 1, 10, 10)
