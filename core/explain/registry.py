@@ -192,7 +192,7 @@ METHODS: dict[str, Method] = {
         Method(
             "score-cam", "Score-CAM", "layer", False, True,
             f"Where those feature maps are active that keep this class's score when all else is faded to black, {_COARSE}",
-            lambda size, cell: {"channels": 64, "baseline": "black", "batch": 16}, _score_cam,
+            lambda size, cell: {"channels": 56, "baseline": "black", "batch": 16}, _score_cam,
         ),
         Method(
             "guided-gradcam", "Guided Grad-CAM", "layer", True, False,
