@@ -1,4 +1,4 @@
-"""A network made faster for methods that run it hundreds of times on one image: same scores, fewer operations."""
+"""Networks for explanations: built once for each model, and made faster for methods that run them hundreds of times."""
 
 from __future__ import annotations
 
@@ -17,32 +17,46 @@ from core.checkpoint import Checkpoint
 from core.combine import Ensemble
 
 TOLERANCE = 1e-5  # of the largest logit, or of 1 where logits are smaller
-KEPT = 3  # networks, of as many megabytes as their checkpoints
+KEPT = 4  # networks; those made faster have weights of their own, as many megabytes as the checkpoint's
 
-_Key = tuple[int, str, tuple[int, ...], str]  # the checkpoint's address, device, shape of the image, layer
+_Key = tuple[
+    int, str, tuple[int, ...], str
+]  # the checkpoint's address, device, and of faster ones shape of the image, layer
 _made: OrderedDict[_Key, tuple[weakref.ref[Checkpoint], nn.Module]] = OrderedDict()
 _lock = threading.Lock()  # of `_made`; the networks in it are never run, so they need none
+
+
+def plain_module(checkpoint: Checkpoint, device: str) -> nn.Module:
+    """`checkpoint.module(device)`, the caller's own as well, in a fifth of the time: built once, then copied over its weights."""
+    return sharing_copy(_kept(checkpoint, device, (), "", lambda: checkpoint.module(device)))
 
 
 def fast_module(checkpoint: Checkpoint, device: str, x: torch.Tensor, keep: str) -> nn.Module:
     """The checkpoint's network with batch norms folded into convolutions and channels last, or unchanged.
 
     Unchanged when its logits for `x` (1, C, H, W) then differ by more than `TOLERANCE`. Outputs of the layer `keep` stay what
-    they were. The module is new and the caller's own; the checkpoint's tensors are not touched. The folded weights of the
-    `KEPT` networks asked for last are kept while their checkpoint is, and shared.
+    they were. The module is new and the caller's own; the checkpoint's tensors are not touched.
     """
-    key = (id(checkpoint), device, tuple(x.shape), keep)
+    made = _kept(checkpoint, device, tuple(x.shape), keep, lambda: _folded(checkpoint, device, x, keep))
+    return sharing_copy(made)
+
+
+def _kept(
+    checkpoint: Checkpoint, device: str, shape: tuple[int, ...], keep: str, make: Callable[[], nn.Module]
+) -> nn.Module:
+    """What `make` gives, once: the `KEPT` networks asked for last are kept while their checkpoint is. Not to be run or changed."""
+    key = (id(checkpoint), device, shape, keep)
     with _lock:
         whose, made = _made.get(key, (None, None))
         if whose is not None and whose() is checkpoint:
             _made.move_to_end(key)
-            return sharing_copy(made)
-    made = _folded(checkpoint, device, x, keep)
+            return made
+    made = make()
     with _lock:
         _made[key] = (weakref.ref(checkpoint, lambda _: _made.pop(key, None)), made)
         while len(_made) > KEPT:
             _made.popitem(last=False)
-    return sharing_copy(made)
+    return made
 
 
 def sharing_copy(module: nn.Module) -> nn.Module:

@@ -12,7 +12,7 @@ from torch import nn
 from core.checkpoint import Checkpoint
 from core.explain.case import Watch, case_of
 from core.explain.fit import cell, unfit
-from core.explain.fold import fast_module
+from core.explain.fold import fast_module, plain_module
 from core.explain.registry import METHODS, Method, Parameters, get_method
 from core.preprocess import preprocess
 from core.records import Heatmap, Image, Refused
@@ -49,7 +49,7 @@ def explain(
     `Cancelled`, or `Refused` for an unknown method, class or parameter, a method that does not suit the network, and a model
     whose scores are not finite.
 
-    Safe to call from several threads with one checkpoint: each call builds its own module over the shared weights, so its
+    Safe to call from several threads with one checkpoint: each call gets its own module over the shared weights, so its
     hooks are its own, and no global random state is read or set.
     """
     method = get_method(request.method)
@@ -88,7 +88,7 @@ def _module(checkpoint: Checkpoint, method: Method, device: str, x: torch.Tensor
     """A network for this call alone; made faster first where it will run often, with the same scores."""
     if layer and method.folds:
         return fast_module(checkpoint, device, x, layer)
-    return checkpoint.module(device)
+    return plain_module(checkpoint, device)
 
 
 def heatmap_record(

@@ -147,7 +147,7 @@ QUADRANT_SUMS = torch.tensor([10.0, 18.0, 42.0, 50.0])  # of ARANGE, by hand
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_every_method_explains_every_architecture(architecture: str, method: str) -> None:
+def test_every_method_explains_every_architecture(architecture: str, method: str, copies: list[nn.Module]) -> None:
     """Each pair gives a finite map of the promised shape and provenance, and leaves hooks and weights as they were.
 
     Or it is refused with the reason; which are is said in `test_explain_planted`.
@@ -174,13 +174,14 @@ def test_every_method_explains_every_architecture(architecture: str, method: str
         heatmap.versions["torch"] == torch.__version__.split("+")[0] or heatmap.versions["torch"] == torch.__version__
     )
     assert json.loads(json.dumps(heatmap.parameters))["preprocessing"]["channels"] == known.channels
-    assert {hooks(module) for module in checkpoint.built} == {0}
-    assert not any(module.training for built in checkpoint.built for module in built.modules())
+    assert {hooks(module) for module in (*checkpoint.built, *copies)} == {0}
+    assert copies
+    assert not any(module.training for built in (*checkpoint.built, *copies) for module in built.modules())
     assert all(value is checkpoint.state[n] and value._version == v for n, (value, v) in before.items())
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_cancelled_explanation_stops_and_leaves_no_hooks(method: str) -> None:
+def test_a_cancelled_explanation_stops_and_leaves_no_hooks(method: str, copies: list[nn.Module]) -> None:
     """`cancelled` ends every method before the model sees the next batch, without hooks left on the module."""
     checkpoint = random_checkpoint("small-cnn", 32)
     shares: list[float] = []
@@ -191,7 +192,8 @@ def test_a_cancelled_explanation_stops_and_leaves_no_hooks(method: str) -> None:
             watch=Watch(shares.append, lambda: len(shares) >= several),
         )  # fmt: skip
     assert len(shares) == several
-    assert {hooks(module) for module in checkpoint.built} == {0}
+    assert {hooks(module) for module in (*checkpoint.built, *copies)} == {0}
+    assert copies
 
 
 @pytest.mark.parametrize(("method", "parameters"), QUICK.items())

@@ -16,7 +16,7 @@ from torch import nn
 
 from core.checkpoint import load_checkpoint
 from core.explain import Request, explain, fold
-from core.explain.fold import KEPT, fast_module
+from core.explain.fold import KEPT, fast_module, plain_module
 from core.records import Image, full_range_window
 from core.training import TrainingJob, train
 from tests.core.bars import QUICK as QUICK_RECIPE
@@ -50,6 +50,17 @@ def test_a_network_is_folded_once_and_each_caller_has_modules_of_its_own() -> No
     assert not any(part.training for part in two.modules())
 
 
+def test_a_plain_network_is_built_once_over_the_checkpoints_own_weights() -> None:
+    """A second caller's modules are new, its weights are the first one's and the checkpoint's."""
+    checkpoint = random_checkpoint("small-cnn", 32)
+    one, two = (plain_module(checkpoint, "cpu") for _ in range(2))
+    assert len(checkpoint.built) == 1
+    assert one.fc is not two.fc
+    assert one.fc.weight is two.fc.weight
+    assert one.fc.weight.data_ptr() == checkpoint.state["fc.weight"].data_ptr()
+    assert not any(weight.requires_grad for weight in two.parameters())
+
+
 def test_other_weights_shapes_and_layers_are_other_networks() -> None:
     """A version says nothing while a checkpoint is unsaved: what counts is the checkpoint itself."""
     checkpoint = random_checkpoint("small-cnn", 32)
@@ -59,7 +70,9 @@ def test_other_weights_shapes_and_layers_are_other_networks() -> None:
     assert torch.equal(2 * weights[0], weights[1])
     for x, keep in ((X, "features"), (torch.zeros(1, 1, 40, 40), "features"), (X, "features.9")):
         fast_module(checkpoint, "cpu", x, keep)
-    assert len(fold._made) == KEPT
+    assert len(fold._made) == 4
+    assert any(isinstance(part, nn.BatchNorm2d) for part in plain_module(checkpoint, "cpu").modules())
+    assert not any(isinstance(part, nn.BatchNorm2d) for part in fast_module(checkpoint, "cpu", X, "features").modules())
 
 
 def test_folded_networks_go_with_their_checkpoint() -> None:
