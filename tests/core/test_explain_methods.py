@@ -163,6 +163,28 @@ def test_every_method_explains_every_task(task: str, method: str, copies: list[n
     assert copies
 
 
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_architecture_by_every_method_for_every_task(
+    architecture: str, task: str, copies: list[nn.Module]
+) -> None:
+    """The whole registry at the smallest input: finite maps of the right size that name method and class; no hook stays."""
+    checkpoint = checkpoint_of(architecture, task)
+    target, image = TASKS[task].classes[-1], noise_image()
+    able = [method for method in METHODS.values() if not unfit(method, checkpoint)]
+    for method in able:
+        heatmap = explain(checkpoint, image, Request(method.name, target, parameters=QUICK[method.name]))
+        size = checkpoint.preprocessing.size
+        assert np.isfinite(heatmap.values).all(), method.name
+        assert heatmap.values.ndim == 2
+        assert method.on_layer or heatmap.values.shape == size
+        assert (heatmap.method, heatmap.target_class) == (method.name, target)
+        assert method.signed or heatmap.values.min() >= 0
+    assert len(able) >= len(METHODS) - 2
+    assert len(copies) >= len(able)
+    assert {hooks(module) for module in (*checkpoint.built, *copies)} == {0}
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_hooks_are_gone_after_an_exception_in_the_model(
