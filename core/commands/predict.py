@@ -96,6 +96,8 @@ def run_explain(options: argparse.Namespace) -> int:
         "shape": list(heatmap.values.shape),
     }
     text = f"Wrote {options.out}: {heatmap.method} of {target}, {heatmap.values.shape[0]} × {heatmap.values.shape[1]}."
+    if options.png:
+        text += f" In {options.png} full colour is this map's own maximum: do not compare its colours between pictures."
     print(json.dumps({**facts, "model": heatmap.model_version, "out": str(options.out)}) if options.json else text)
     return 0
 

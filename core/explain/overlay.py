@@ -64,13 +64,15 @@ def overlay_png(
 
 
 def caption(heatmap: Heatmap, scale: float | None = None) -> str:
-    """Method, class, grid, largest raw value and the notice, as drawn beneath an overlay."""
+    """Method, class, grid, largest raw value, what full colour is, and the notice, as drawn beneath an overlay."""
     title = METHODS[heatmap.method].title if heatmap.method in METHODS else heatmap.method
     height, width = heatmap.values.shape
     parts = [title, heatmap.target_class, f"{height} × {width}"]
     parts.append(f"max {'±' if heatmap.signed else ''}{_short(display_scale(heatmap))}")
     if scale is not None:
         parts.append(f"full colour at {_short(scale)}")
+    elif heatmap.values.any():
+        parts.append("full colour is its own maximum")
     return " · ".join([*parts, NOTICE.lower()])
 
 

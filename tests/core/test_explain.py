@@ -625,9 +625,12 @@ def test_signed_overlays_tell_for_from_against() -> None:
 
 
 def test_the_caption_says_what_the_picture_is() -> None:
-    """Method, class, grid, raw maximum and the notice stand in the caption; a given scale is named too."""
+    """Method, class, grid, raw maximum, what full colour is, and the notice; a map of nothing has no full colour."""
     heatmap = a_heatmap(np.array([[0.0, 0.0123]]))
-    assert caption(heatmap) == "Grad-CAM · malignant · 1 × 2 · max 1.23e-2 · research use, not for diagnosis"
+    assert caption(heatmap) == (
+        "Grad-CAM · malignant · 1 × 2 · max 1.23e-2 · full colour is its own maximum · research use, not for diagnosis"
+    )
+    assert "full colour" not in caption(a_heatmap(np.zeros((1, 2))))
     assert "full colour at 5.00e-1" in caption(heatmap, scale=0.5)
     assert "max ±2.00e0" in caption(a_heatmap(np.array([[-2.0, 1.0]]), signed=True))
 

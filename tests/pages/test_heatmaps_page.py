@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import re
 import time
 from dataclasses import replace
 
 import numpy as np
+import pydicom
 import pytest
+from PIL import Image as PILImage
 
 from core.explain import METHODS, Request
-from core.records import Heatmap, Image, full_range_window
+from core.records import Heatmap, Image, Study, full_range_window
 from db import engine, heatmap_measures, predictions
-from pages.ui import heatmap_checks, heatmap_jobs, heatmap_row, ready, resources
+from pages.ui import heatmap_checks, heatmap_jobs, heatmap_panels, heatmap_row, ready, resources
 from pages.ui.heatmap_row import caption, details
 from tests.pages.conftest import register
 from tests.pages.test_pages import add_person, add_studies, open_page, read, said
@@ -133,6 +136,22 @@ def test_downloads_are_offered_for_each_map(several):
     assert labels == ["Overlay, PNG", "Raw values, NPZ", "Overlay, DICOM", "Raw values, DICOM"]
     (choice,) = [s for s in several.selectbox if s.label == "Heatmap" and s.options]
     assert len(choice.options) == 4
+
+
+@pytest.mark.parametrize("top", [0.5, None])
+def test_overlays_have_the_same_colours_as_png_and_as_dicom(top, monkeypatch):
+    """Both have the reference's full colour, or the map's own."""
+    pixels = np.full((64, 300), 90, np.uint8)
+    image = Image(pixels, full_range_window(pixels))
+    study = Study("s" * 64, "one", "MR", (image,))
+    made = Heatmap(np.array([[0.0, 0.1]], np.float32), "gradcam", "benign", "layer4", "v", image.content_hash, False)
+    monkeypatch.setattr(resources, "study_pixels", lambda _: study)
+    png, _, dicom, raw = (make() for *_, make in heatmap_panels.files(study.id, image, made, top))
+    with PILImage.open(io.BytesIO(png)) as picture:
+        drawn = np.asarray(picture)
+    assert (pydicom.dcmread(io.BytesIO(dicom)).pixel_array == drawn).all()
+    assert (abs(int(drawn[32, 299, 0]) - 90) > 60) == (top is None)  # a fifth of the colour, or all of it
+    assert pydicom.dcmread(io.BytesIO(raw)).pixel_array.max() == np.float32(0.1)
 
 
 def test_the_caption_is_a_sentence_and_the_rest_is_in_the_details():
