@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,7 +19,8 @@ import streamlit as st
 
 from core import settings
 from core.explain import METHODS, Cancelled
-from core.explain.honesty.beside import badges, check_map, numbers
+from core.explain.honesty.beside import MADE, badges, check_map, legend, numbers, rivals_of
+from core.explain.honesty.faithfulness import Rivals
 from core.explain.honesty.maker import Maker
 from core.explain.methods import defaults
 from core.files import write_json
@@ -52,10 +54,21 @@ def _checks() -> dict[str, Check]:
     return {}
 
 
+@st.cache_resource(show_spinner=False)
+def _rivals() -> OrderedDict[tuple[str, str, str], Rivals]:
+    return OrderedDict()  # used by the one thread of checks only
+
+
+def _seen(image: Image) -> str:
+    """The picture as the model sees it: the window is part of that."""
+    return f"{image.content_hash}|{image.window}"
+
+
 def map_id(image: Image, heatmap: Heatmap) -> str:
-    """A hash of everything that makes one map another, the window through which the model saw the picture included."""
-    facts = [heatmap.model_version, heatmap.image_hash, str(image.window), heatmap.method, heatmap.target_class]
-    return hashlib.sha256(json.dumps(facts).encode() + heatmap.values.tobytes()).hexdigest()[:32]
+    """A hash of everything that makes one map and its check another: window, method, parameters, and how checks are made."""
+    facts = [MADE, heatmap.model_version, _seen(image), heatmap.method, heatmap.target_class, dict(heatmap.parameters)]
+    text = json.dumps(facts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode() + heatmap.values.tobytes()).hexdigest()[:32]
 
 
 def check_of(image: Image, heatmap: Heatmap) -> Check:
@@ -95,7 +108,12 @@ def _made(check: Check, image: Image, heatmap: Heatmap) -> dict[str, Any]:
         checkpoint, heatmap.method, engine.device, cancelled=check.cancel.is_set, give_way=_give_way,
         parameters={n: heatmap.parameters[n] for n in defaults(METHODS[heatmap.method], checkpoint) if n in heatmap.parameters},
     )  # fmt: skip
-    facts = check_map(maker, image, heatmap)
+    rivals, about = _rivals(), (heatmap.model_version, _seen(image), heatmap.target_class)
+    facts = check_map(maker, image, heatmap, rivals.get(about))
+    if (found := rivals_of(facts)) is not None:
+        rivals[about] = found  # random orders do not depend on the map: the next method's check costs a tenth
+        while len(rivals) > KEPT:
+            rivals.popitem(last=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, facts)
@@ -107,7 +125,7 @@ def _made(check: Check, image: Image, heatmap: Heatmap) -> dict[str, Any]:
 def _kept(path: Path) -> dict[str, Any] | None:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-        badges(facts), numbers(facts)
+        badges(facts), numbers(facts), legend(facts)
     except (OSError, ValueError, KeyError, TypeError):  # absent, or damaged: it is made again
         return None
     return facts
@@ -149,14 +167,9 @@ def _numbers(details: Sequence[str], facts: dict[str, Any] | None = None) -> Non
         st.markdown("\n".join(f"- {line}" for line in details))
         if facts is None:
             return
-        st.dataframe(pd.DataFrame(numbers(facts)), hide_index=True, alt="Areas under the curves")
-        alike = ", ".join(f"{v:.2f}" for v in facts["stability"]).replace("-", "−")
-        st.caption(
-            "Deletion takes the strongest parts of the map out first and follows the class probability, insertion puts them "
-            "in first; what is out has the picture's mean colour. Better: than 7 of 8 random orders; than at most 4: not better. "
-            f"Rank correlation with the map of the picture flipped and moved 4 % either way: {alike}; "
-            "stable is a median of 0.70 or more."
-        )
+        if rows := numbers(facts):
+            st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Areas under the curves")
+        st.caption(legend(facts))
 
 
 def _wait(check: Check, details: Sequence[str]) -> None:
