@@ -129,12 +129,12 @@ def measure(job: Job, wanted: Sequence[tuple[str, str]]) -> Iterator[tuple[str, 
     """
     total, done = sum(_maps(job, method, part) for method, part in wanted), 0
     for method, part in wanted:
-        begun, made = done, 0
+        begun, made, end = done, 0, done + _maps(job, method, part)
 
-        def count(begun: int = begun, text: str = f"{get_method(method).title}, {part}") -> None:
+        def count(begun: int = begun, end: int = end, text: str = f"{get_method(method).title}, {part}") -> None:
             nonlocal made
             made += 1
-            job.report(begun + made, total, text)
+            job.report(min(begun + made, end), total, text)  # randomisation may draw more models than planned
 
         maker = Maker(job.checkpoint, method, job.device, count, job.cancelled, job.give_way)
         maker.check()
@@ -142,7 +142,7 @@ def measure(job: Job, wanted: Sequence[tuple[str, str]]) -> Iterator[tuple[str, 
             facts = _measured(job, maker, part)
         except Refused as reason:
             facts = {"refused": str(reason)}
-        done += _maps(job, method, part)
+        done = end
         yield method, part, plain({**facts, "dataset": job.material.name, "fingerprint": job.material.fingerprint})
 
 
