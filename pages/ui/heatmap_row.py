@@ -14,6 +14,7 @@ from core.explain import METHODS, Cancelled, Request
 from core.explain.fit import unfit
 from core.explain.honesty.reference import full_colour
 from core.explain.honesty.words import colours, not_offered, sentence
+from core.explain.resolution import is_painted, resolution
 from core.records import Heatmap, Image, Refused
 from db.engine import StoreError
 from db.heatmap_measures import Parts
@@ -141,10 +142,8 @@ def caption(heatmap: Heatmap, scale: float | None) -> str:
 
 def details(heatmap: Heatmap, image: Image, scale: float | None, parts: Parts) -> list[str]:
     """Its true resolution, its raw scale, and what is known of the method on this model, in sentences."""
-    h, w = heatmap.values.shape
     facts = heatmap.parameters
-    factor = max(image.pixels.shape[0] / h, image.pixels.shape[1] / w)
-    found = [f"{h} × {w} values" + (f", enlarged {factor:.3g} times." if factor > 1 else ".")]
+    found = [_resolution(heatmap, image)]
     top = f"{float(abs(heatmap.values).max()):.3g}"  # as beside the colour bar
     found.append(f"Its maximum is {top}, which is full colour." if scale is None else f"Its maximum is {top}.")
     found.append(colours(parts) if scale else "No reference scale has been measured for this method and model yet.")
@@ -160,6 +159,15 @@ def details(heatmap: Heatmap, image: Image, scale: float | None, parts: Parts) -
         sure = sum(low > 0 or high < 0 for low, high in zip(facts["low"], facts["high"], strict=True))
         found.append(f"{sure} of {facts['superpixels']} superpixels differ from zero at 95 %; R² {facts['r2']:.2f}.")
     return [*found, f"{METHODS[heatmap.method].title} on this model: {sentence(parts)}"]
+
+
+def _resolution(heatmap: Heatmap, image: Image) -> str:
+    h, w = heatmap.values.shape
+    if is_painted(heatmap):
+        said = resolution(heatmap)
+        return f"{said[:1].upper()}{said[1:]} of the model's input, {h} × {w}."
+    factor = max(image.pixels.shape[0] / h, image.pixels.shape[1] / w)
+    return f"{resolution(heatmap)} values" + (f", enlarged {factor:.3g} times." if factor > 1 else ".")
 
 
 def _toggle(key: str, method: str) -> None:

@@ -117,7 +117,10 @@ def several(store, trained, monkeypatch):
 def test_several_maps_stand_side_by_side_with_their_facts(several):
     """Two methods and two classes are four panels; one scale for all is on request, and each panel says which."""
     assert len(panels(several)) == 4
-    assert said(several).count("not a lesion outline") >= 4  # behind each panel's popover
+    beneath = [c.value for c in several.caption if "ull colour" in c.value or "Zero everywhere" in c.value]
+    assert len(beneath) == 4  # each panel has its own sentence, whatever stands behind its popover
+    assert all("; not a lesion outline." in text or "Zero everywhere" in text for text in beneath)
+    assert sum("No finer than its windows of " in text for text in beneath) == 2
     assert "enlarged" in said(several)
     assert said(several).count("Full colour ") + said(several).count("Zero everywhere") >= 2  # Grad-CAM of either class
     assert said(several).count("Blue against, orange for") == 2  # Occlusion's colours go both ways
@@ -173,6 +176,7 @@ def test_the_caption_is_a_sentence_and_the_rest_is_in_the_details():
     lime = Heatmap(np.ones((224, 224), np.float32), "lime", "benign", "input", "v", "h", True, facts)
     text = " ".join(details(lime, image, 0.5, {}))
     assert "1 of 2 superpixels differ from zero at 95 %; R² 0.50." in text
+    assert "2 superpixels of the model's input, 224 × 224." in text
     assert "enlarged" not in text
 
 
