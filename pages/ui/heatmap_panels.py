@@ -11,6 +11,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.explain import METHODS, display_scale, overlay, overlay_png, save_heatmap
+from core.explain.resolution import caveat
 from core.records import Heatmap, Image, Study
 from pages.ui import heatmap_checks, resources
 from pages.ui.case import Case
@@ -54,7 +55,8 @@ def show(case: Case, shown: Shown) -> None:
                 if top is None
                 else "many maps' 99th percentile"
             )
-            st.caption(_scale(heatmap, top, whose) if heatmap.values.any() else caption(heatmap, top))
+            said = f"{caveat(heatmap)} {_scale(heatmap, top, whose)}" if heatmap.values.any() else caption(heatmap, top)
+            st.caption(said)
             heatmap_checks.show(case, shown.image, heatmap, [METHODS[heatmap.method].what, *shown.details[i]])
 
 
