@@ -19,6 +19,7 @@ from pages.ui import (
     ready,
     session,
     study_panel,
+    wants,
 )  # fmt: skip
 from pages.ui.case import Case, attend, begin_clock, keep_seconds, open_case
 from pages.ui.frames import pictures_of, prefetch_of
@@ -147,6 +148,7 @@ else:
     case = open_case(st.query_params.get("study", ""), user.name)
     if case is None:
         study_panel.nothing_to_read("study" in st.query_params)
+wants.leave_other_views(case.view_key if case else "")
 if case is not None and case.study.held:
     study_panel.held(case)
 elif case is not None:

@@ -284,7 +284,7 @@ def test_the_badge_is_made_after_the_map_and_kept(store, trained, monkeypatch):
     assert re.search("Stable|Not stable", said(at))
     (kept,) = (store / "heatmaps").rglob("*.check.json")
     (check,) = [c for c in heatmap_checks._checks().values() if c.key in kept.name]
-    heatmap_checks.forget(check)
+    check.forget()
     monkeypatch.setattr(heatmap_checks, "check_map", lambda *_: pytest.fail("made again"))
     at.run()
     until(lambda: heatmap_checks._checks()[check.key].future.done())

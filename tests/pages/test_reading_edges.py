@@ -188,7 +188,7 @@ def test_a_stopped_heatmap_stays_stopped_until_asked_for_again(store, trained, p
     with pytest.raises(Cancelled):
         job.future.result(timeout=60)
     assert heatmap_jobs.heatmap_job(picture, version, request) is job
-    heatmap_jobs.forget_job(job)
+    job.forget()
     again = heatmap_jobs.heatmap_job(picture, version, request)
     assert again.future.result(timeout=60).values.shape == (32, 32)
 
@@ -210,7 +210,7 @@ def test_a_damaged_heatmap_file_is_made_again(store, trained, picture):
     expected = job.future.result(timeout=60).values
     (file,) = (store / "heatmaps").rglob("*-benign.npz")
     file.write_bytes(file.read_bytes()[:40])
-    heatmap_jobs.forget_job(job)
+    job.forget()
     np.testing.assert_array_equal(
         heatmap_jobs.heatmap_job(picture, version, request).future.result(60).values, expected
     )
