@@ -13,8 +13,11 @@ from pathlib import Path
 import streamlit as st
 
 from core import settings
+from core.checkpoint import Checkpoint
 from core.explain import Cancelled, Request, Watch, explain, get_method, load_heatmap, save_heatmap
 from core.explain.answers import gradcam_of_answer
+from core.explain.files import MADE
+from core.explain.methods import defaults
 from core.predict import Answer
 from core.records import Heatmap, Image, Refused, Study
 from pages.ui.resources import engine
@@ -149,9 +152,9 @@ def _run(job: HeatmapJob, image: Image, request: Request) -> None:
 def _make(job: HeatmapJob, image: Image, request: Request) -> Heatmap:
     if job.cancel.is_set():  # left before its turn came
         raise Cancelled("The explanation was cancelled.")
-    seen, version, how, target = job.key
+    seen, version, _, target = job.key
     checkpoint, device = engine().checkpoint(version), engine().device
-    path = settings.home() / "heatmaps" / version[:16] / f"{seen}-{how}-{target}.npz"
+    path = settings.home() / "heatmaps" / version[:16] / f"{seen}-{_how(request, checkpoint)}-{target}.npz"
     if path.exists():
         try:
             return load_heatmap(path)
@@ -165,6 +168,12 @@ def _make(job: HeatmapJob, image: Image, request: Request) -> Heatmap:
     heatmap = explain(checkpoint, image, request, device=device, watch=watch)
     _keep(heatmap, path)
     return heatmap
+
+
+def _how(request: Request, checkpoint: Checkpoint) -> str:
+    """Part of a kept file's name: other parameters, defaults included, and other code make other maps."""
+    parameters = {**defaults(get_method(request.method), checkpoint), **request.parameters}
+    return f"{request.method}-{_hash([MADE, request.seed, parameters])}"
 
 
 def _keep(heatmap: Heatmap, path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from core.checkpoint import load_checkpoint
 from core.explain import METHODS, Request
 from core.predict import Answer
-from core.records import Image, Study, full_range_window
+from core.records import Heatmap, Image, Study, full_range_window
 from pages.ui import heatmap_checks, heatmap_jobs, heatmap_progress
 from tests.pages.conftest import register
 from tests.pages.test_heatmaps_page import opened, until
@@ -215,6 +215,39 @@ def test_checks_are_counted_as_maps_are(held, trained, monkeypatch):
     theirs.switch_page("worklist.py").run()
     assert check.cancel.is_set()
     until(check.future.done)
+
+
+def test_kept_maps_are_found_by_their_parameters_and_by_the_code_that_made_them(held, trained, monkeypatch):
+    """Other defaults, or a higher number of the code, make another file; the same ones find it."""
+    held.set()
+    version, home = register(trained), heatmap_jobs.settings.home() / "heatmaps"
+
+    def files():
+        heatmap_jobs._jobs().clear()
+        begin(version, "score-cam").future.result(60)
+        return len(list(home.rglob("*score-cam*.npz")))
+
+    assert [files(), files()] == [1, 1]
+    real = heatmap_jobs.defaults
+    monkeypatch.setattr(heatmap_jobs, "defaults", lambda *a: {**real(*a), "channels": 5})
+    assert files() == 2
+    monkeypatch.setattr(heatmap_jobs, "defaults", real)
+    monkeypatch.setattr(heatmap_jobs, "MADE", heatmap_jobs.MADE + 1)
+    assert files() == 3
+
+
+def test_kept_checks_are_found_by_parameters_and_by_the_code_that_made_them(monkeypatch):
+    """Equal values by other parameters are another check, and so is one made in another way."""
+    image = picture()
+
+    def made(**facts):
+        return Heatmap(np.ones((4, 4), np.float32), "lime", "benign", "input", "v", "h", True, facts)
+
+    first = heatmap_checks.map_id(image, made(samples=4))
+    assert heatmap_checks.map_id(image, made(samples=4)) == first
+    assert heatmap_checks.map_id(image, made(samples=5)) != first
+    monkeypatch.setattr(heatmap_checks, "MADE", heatmap_checks.MADE + 1)
+    assert heatmap_checks.map_id(image, made(samples=4)) != first
 
 
 def test_the_orders_of_a_picture_are_kept_for_its_other_maps(store, trained, monkeypatch):
