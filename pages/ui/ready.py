@@ -16,7 +16,7 @@ from core import settings
 from core.predict import predict_study_with_maps
 from core.records import Prediction
 from db import engine as store
-from db import models, predictions
+from db import models, predictions, studies
 from pages.ui import resources
 from pages.ui.case import Case
 from pages.ui.heatmap_jobs import keep_maps_of
@@ -24,7 +24,9 @@ from pages.ui.heatmap_jobs import keep_maps_of
 _LOCK = Lock()
 KEPT = 128  # predictions: a few hundred bytes each
 
-_Key = tuple[str, str, str]  # store, study (a content hash), model version
+_Key = tuple[
+    str, str, str, tuple[str, ...]
+]  # store, study, model version, and its pixels: masking keeps the study's id
 
 
 @st.cache_resource(show_spinner=False)
@@ -84,7 +86,8 @@ def _future(study_id: str, version: str) -> tuple[_Key | None, Future[Prediction
 
 def _claim(study_id: str, version: str) -> tuple[_Key | None, Future[Prediction]]:
     """The prediction's future, and its key where the caller is the first to ask and has to make it."""
-    key = (settings.database_url(), study_id, version)
+    with store.read() as session:
+        key = (settings.database_url(), study_id, version, studies.pixel_hashes(session, study_id))
     with _LOCK:
         made = _made()
         if key in made:
@@ -96,7 +99,7 @@ def _claim(study_id: str, version: str) -> tuple[_Key | None, Future[Prediction]
 
 
 def _make(key: _Key, future: Future[Prediction]) -> None:
-    _, study_id, version = key
+    _, study_id, version, _ = key
     try:
         study = resources.study_pixels(study_id)  # says so when it is held, or gone
         prediction, answer = predict_study_with_maps(resources.engine(), version, study)

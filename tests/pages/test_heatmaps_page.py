@@ -13,8 +13,9 @@ import pytest
 from PIL import Image as PILImage
 
 from core.explain import METHODS, Request
+from core.predict import predict_study
 from core.records import Heatmap, Image, Study, full_range_window
-from db import engine, heatmap_measures, predictions
+from db import engine, heatmap_measures, holds, predictions
 from pages.ui import heatmap_checks, heatmap_jobs, heatmap_panels, heatmap_row, ready, resources
 from pages.ui.heatmap_row import caption, details
 from tests.pages.conftest import register
@@ -86,6 +87,23 @@ def test_a_failed_prediction_ahead_is_tried_again_and_told_when_asked_for(store,
         resources.engine().answer = keep
     assert ready.prediction_of(one, version, "Anna")[1].model_version == version
     del resources.engine().answer
+
+
+def test_a_prediction_made_ahead_of_masking_is_not_the_masked_studys(store, trained):
+    """Masking keeps the study's id: what was made from its pixels as they were is not stored afterwards."""
+    version = register(trained)
+    lead = add_person("Lea", "lead")
+    (one,) = add_studies()
+    _, before = ready._future(one, version)
+    image = resources.study_pixels(one).images[0]
+    with engine.write() as session:
+        holds.hold_again(session, one, lead, "a name in the corner")
+    masked = replace(image, pixels=np.zeros_like(image.pixels))
+    with engine.write() as session:
+        holds.release(session, one, lead, {0: masked})
+    _, after = ready.prediction_of(one, version, "Lea")
+    assert after.probabilities != before.result(60).probabilities
+    assert after.probabilities == predict_study(resources.engine(), version, resources.study_pixels(one)).probabilities
 
 
 def panels(at):
