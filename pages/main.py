@@ -52,12 +52,11 @@ st.set_page_config(page_title="TumorTrace", page_icon=str(HERE / "ui" / "favicon
 st.html(_STYLE)
 user = identity.current_user()
 page = navigation(user)
-if page.url_path != "review":
-    case.leave()
 body = st.container()
 # Placed before the page runs, shown below it: it stays even where a page stops early.
 st.caption("Research use, not for diagnosis.")
 if page.url_path != "review":
+    case.leave()
     wants.leave_other_views()  # maps and checks of the case that was open
 with body, messages.shown():
     page.run()

@@ -58,7 +58,7 @@ def header(case: Case, query: session.WorklistQuery) -> str | None:
     return after
 
 
-def viewer(case: Case, shown: Shown | None, after: str | None) -> None:
+def viewer(case: Case, shown: Shown | None, coming: str | None) -> None:
     heatmap = None
     if shown:
         title = METHODS[shown.heatmap.method].title
@@ -79,7 +79,7 @@ def viewer(case: Case, shown: Shown | None, after: str | None) -> None:
 
     study_viewer(
         **pictures_of(case.study), view_key=case.view_key, heatmap=heatmap, heatmap_on=True, regions=case.regions,
-        prefetch=prefetch_of(after), on_regions_change=keep_regions, on_attention_change=keep_clock,
+        prefetch=prefetch_of(coming), on_regions_change=keep_regions, on_attention_change=keep_clock,
     )  # fmt: skip
     if notices := case.study.metadata.get("notices"):  # raw values, overlays that are not drawn, lossy compression
         st.caption(" ".join(notices))
@@ -97,12 +97,14 @@ def after_save(case: Case) -> None:
     if case.place is not None:
         st.query_params.pop("study", None)  # whose turn it is follows from what is saved
         return
-    if case.blind:
-        return
-    with store.read() as db_session:
-        following = studies.next_unread(db_session, session.worklist_query(case.reviewer), case.study.id)
-    if following:
+    if not case.blind and (following := next_unread(case)):
         st.query_params["study"] = following
+
+
+def next_unread(case: Case) -> str | None:
+    """The study to which saving leads in daily work."""
+    with store.read() as db_session:
+        return studies.next_unread(db_session, session.worklist_query(case.reviewer), case.study.id)
 
 
 def page(case: Case, query: session.WorklistQuery) -> None:
@@ -115,8 +117,9 @@ def page(case: Case, query: session.WorklistQuery) -> None:
             st.caption("Read first. The model's result is made and shown after your reading is saved.")
     with middle:
         after = header(case, query)
+        coming = after if case.place else next_unread(case) or after
         shown = heatmap_row.show(case, view) if view else None
-        viewer(case, shown, after)
+        viewer(case, shown, coming)
     begin_clock(case)  # not before the result is there: waiting for it is no reading
     with right:
         assessment.show(case, view.prediction_id if view else None, shown is not None, after_save)
@@ -127,7 +130,7 @@ def page(case: Case, query: session.WorklistQuery) -> None:
         else:
             study_panel.show(case)
     beat(case)
-    ready.make_what_comes_next(case, after)
+    ready.make_what_comes_next(case, coming)
 
 
 def first_unread(query: session.WorklistQuery) -> None:

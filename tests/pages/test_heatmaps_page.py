@@ -15,9 +15,10 @@ from PIL import Image as PILImage
 from core.explain import METHODS, Request
 from core.predict import predict_study
 from core.records import Heatmap, Image, Study, full_range_window
-from db import engine, heatmap_measures, holds, predictions
+from db import engine, heatmap_measures, holds, predictions, reviews
 from pages.ui import heatmap_checks, heatmap_jobs, heatmap_panels, heatmap_row, ready, resources
 from pages.ui.heatmap_row import caption, details
+from tests.db.make import review
 from tests.pages.conftest import register
 from tests.pages.test_pages import add_person, add_studies, open_page, read, said
 
@@ -104,6 +105,19 @@ def test_a_prediction_made_ahead_of_masking_is_not_the_masked_studys(store, trai
     _, after = ready.prediction_of(one, version, "Lea")
     assert after.probabilities != before.result(60).probabilities
     assert after.probabilities == predict_study(resources.engine(), version, resources.study_pixels(one)).probabilities
+
+
+def test_the_study_to_which_saving_leads_is_made_ahead(store, trained):
+    """Not the one that stands next in the list, where that is read already."""
+    ready._made().clear()  # studies of other tests have the same ids
+    add_person()
+    register(trained)
+    one, two, three = add_studies(3)
+    with engine.write() as session:
+        reviews.add_review(session, review(two, "token", reviewer="Anna"))
+    open_page("review", study=one)
+    until(lambda: made_ahead(one) and made_ahead(three))
+    assert not made_ahead(two)
 
 
 def panels(at):
