@@ -128,7 +128,10 @@ def colours(parts: Mapping[str, Facts]) -> str:
     top = full_colour(facts)
     if not facts or top is None:
         return "No reference scale yet: colours are this picture's own and cannot be compared between pictures."
-    return f"Colours relative to {facts['n']} validation maps: full colour is their 99th percentile, {top:.3g}."
+    return (
+        f"Colours relative to {facts['n']} validation maps: full colour is their 99th percentile, {top:.3g}. Each of those is of "
+        "the class that the model said; maps of every class have this scale."
+    )
 
 
 def _and(titles: list[str]) -> str:
