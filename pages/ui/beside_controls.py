@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -23,8 +26,16 @@ def beside_controls(measures: Measures, against: str) -> None:
     facts = measures[name][against]
     st.markdown(pointing(facts, AGAINST[against].lower()))
     st.dataframe(pd.DataFrame(control_rows(facts)), hide_index=True, alt="The method and its controls")
-    tuned = f"chosen for each on {facts['tuned']} validation masks" if facts["tuned"] else "fixed beforehand"
     st.caption(
-        f"IoU at {facts['own']['threshold']:.0%} of the map's maximum, {tuned}. {facts['empty']} of {facts['n']} maps are empty "
-        f"and count as misses. Measured on {facts['dataset']}, {facts['measured_at'][:16].replace('T', ' ')} UTC."
+        f"IoU at {facts['own']['threshold']:.0%} of the map's maximum, {_chosen(facts)}. {facts['empty']} of {facts['n']} maps "
+        f"are empty and count as misses. Measured on {facts['dataset']}, {facts['measured_at'][:16].replace('T', ' ')} UTC."
     )
+
+
+def _chosen(facts: Mapping[str, Any]) -> str:
+    """Where the threshold of the IoU comes from."""
+    if facts["tuned"]:
+        return f"chosen for each on {facts['tuned']} validation masks"
+    if facts.get("thresholds"):
+        return f"chosen for each on the validation masks of {facts['tuned_on']}"
+    return "fixed beforehand"

@@ -11,6 +11,7 @@ from typing import Any
 from core.datasets import load_dataset
 from core.explain import Cancelled
 from core.explain.honesty import benchmark
+from core.explain.honesty.masks import tuned_thresholds
 from core.explain.honesty.material import MaskedCase, Material, material_of
 from core.records import Model, Refused
 from core.statistics.localisation import region_mask
@@ -66,18 +67,23 @@ def fingerprint(regions: Sequence[MarkedStudy]) -> str:
 def missing(
     measures: Measures, methods: Sequence[str], entry: DatasetEntry | None, regions: Sequence[MarkedStudy]
 ) -> list[tuple[str, str]]:
-    """(method, part) that was not yet measured on this dataset, or against other regions than there are now."""
+    """(method, part) that was not yet measured on this dataset, or against other regions or thresholds than there are now."""
     now = fingerprint(regions)
 
     def is_there(method: str, part: str) -> bool:
         facts: Mapping[str, Any] = measures.get(method, {}).get(part, {})
         if part == benchmark.REVIEWERS:
-            return facts.get("regions") == now
+            return facts.get("regions") == now and facts.get("thresholds", {}) == thresholds_of(measures, method)
         return bool(facts) and entry is not None and facts.get("fingerprint") == entry.fingerprint
 
     parts = list(benchmark.PARTS) if entry else []
     parts += [benchmark.REVIEWERS] if regions else []
     return [(method, part) for method in methods for part in parts if not is_there(method, part)]
+
+
+def thresholds_of(measures: Measures, method: str) -> dict[str, float]:
+    """The IoU's thresholds that were chosen on lesion masks for a method and its controls; none where none were."""
+    return tuned_thresholds(measures.get(method, {}).get("masks", {}))
 
 
 def key_of(version: str) -> tuple[str, ...]:
@@ -116,15 +122,16 @@ def _measure(
         if job.stop.is_set():
             raise Cancelled("The measurement was stopped.")
 
-    def run(material: Material, parts: Sequence[tuple[str, str]], more: Mapping[str, Any]) -> int:
+    def run(material: Material, parts: Sequence[tuple[str, str]], more: Mapping[str, Mapping[str, Any]]) -> int:
         task = benchmark.Job(
-            engine.checkpoint(model.version), material, engine.device, None, report, job.stop.is_set, engine.give_way
-        )
+            engine.checkpoint(model.version), material, engine.device, None, report, job.stop.is_set, engine.give_way,
+            {method: facts["thresholds"] for method, facts in more.items()},
+        )  # fmt: skip
         stored = 0
         for method, part, facts in benchmark.measure(task, parts):
-            name = benchmark.REVIEWERS if more else part
+            name, extra = (benchmark.REVIEWERS, more[method]) if more else (part, {})
             with store.write() as session:
-                heatmap_measures.put_measure(session, model.version, method, name, {**facts, **more}, actor=user.name)
+                heatmap_measures.put_measure(session, model.version, method, name, {**facts, **extra}, actor=user.name)
             stored += 1
         return stored
 
@@ -137,8 +144,14 @@ def _measure(
         done += run(material_of(dataset, Path(entry.path), MOST_IMAGES), own, {})
     theirs = [(method, "masks") for method, part in wanted if part == benchmark.REVIEWERS]
     if theirs:
-        cases = marked_cases(regions, model.task)
-        more = {"marked": len(regions), "regions": fingerprint(regions)}
+        known, cases = measures_of(model.version), marked_cases(regions, model.task)
+        more = {
+            method: {
+                "marked": len(regions), "regions": fingerprint(regions), "thresholds": thresholds_of(known, method),
+                "tuned_on": known.get(method, {}).get("masks", {}).get("dataset", ""),
+            }
+            for method, _ in theirs
+        }  # fmt: skip
         done += run(Material("reviewers' regions", "", model.task, (), cases), theirs, more)
     return done
 

@@ -29,7 +29,14 @@ from core.explain.honesty.faithfulness import (
     stability,
 )
 from core.explain.honesty.maker import Maker, untrained
-from core.explain.honesty.masks import against_masks, best_threshold, better, brightness_map, centre_map
+from core.explain.honesty.masks import (
+    against_masks,
+    best_threshold,
+    better,
+    brightness_map,
+    centre_map,
+    tuned_thresholds,
+)
 from core.explain.honesty.material import MaskedCase, Material, material_of
 from core.explain.honesty.randomisation import median_estimate, randomisation, rank_correlation
 from core.explain.honesty.reference import full_colour, reference
@@ -400,7 +407,7 @@ def test_the_untrained_control_is_the_upper_median(monkeypatch):
     cases = [spot_case(8, 8), spot_case(16, 16, seed=1)]
     made = iter([0, 0, 0, 0, 1, 1, 2, 2])  # hits of each model
 
-    def fake(maker, seed, cases, tuning):
+    def fake(maker, seed, cases, *_):
         hits = next(made)
         right = [np.where(c.mask, 1.0, 0.1) if i < hits else np.where(c.mask, 0.1, 1.0) for i, c in enumerate(cases)]
         return [masks.overlap(values, c.mask) for values, c in zip(right, cases, strict=True)], 0.5
@@ -421,6 +428,21 @@ def test_the_best_threshold_is_the_one_with_the_largest_overlap():
     assert best_threshold([(np.zeros((4, 4)), mask)]) == pytest.approx(0.05)
 
 
+def test_thresholds_chosen_elsewhere_are_used_where_there_is_nothing_to_choose_on():
+    """Each control has its own; with masks to choose on they are chosen anew; untuned facts give none."""
+    cases, maker = [spot_case(8, 40, seed=i) for i in range(4)], Maker(bright_spot_checkpoint(), "gradcam")
+    given = {"own": 0.3, "centre": 0.7, "brightest": 0.2, "untrained": 0.6}
+    found = against_masks(maker, cases, (), given)
+    rows = {"own": found["own"], **found["controls"]}
+    assert {name: row["threshold"] for name, row in rows.items()} == given
+    assert tuned_thresholds(found) == {}
+    tuned = against_masks(maker, cases, cases[:2], given)
+    chosen = tuned_thresholds(tuned)
+    assert chosen == tuned_thresholds(against_masks(maker, cases, cases[:2]))
+    assert set(chosen) == set(given)
+    assert against_masks(maker, cases, (), chosen)["own"]["threshold"] == chosen["own"]
+
+
 def test_the_reference_is_numpys_quantile_over_all_maps():
     """Of maps on an 8 × 8 grid, with the largest value; nothing to show gives no scale."""
     images = [(spot_case(8 * i, 8, seed=i).image, "malignant") for i in range(5)]
@@ -431,6 +453,7 @@ def test_the_reference_is_numpys_quantile_over_all_maps():
     assert full_colour(facts) == pytest.approx(np.quantile(pooled, 0.99))
     assert facts["maximum"] == pytest.approx(pooled.max())
     assert "5 validation maps" in colours({"reference": facts})
+    assert "the class that the model said" in colours({"reference": facts})
     black = reference(maker, [(grey(np.zeros((64, 64), np.uint8)), "malignant")])
     assert full_colour(black) is None
     assert "No reference scale" in colours({"reference": black})

@@ -201,6 +201,36 @@ def test_reviewers_regions_are_measured_against(store, trained):
     assert "Points into reviewers' regions" in said(at)
 
 
+def test_regions_are_measured_at_the_threshold_chosen_on_masks(store, trained, monkeypatch):
+    """Where masks gave one for the model and method, and again once they do; the page says where it is from."""
+    user = lead()
+    version = register(trained)
+    (study,) = add_studies()
+    rect = {"kind": "rect", "image": 0, "points": [[2, 2], [12, 14]]}
+    with engine.write() as session:
+        reviews.add_review(session, review(study, "token", regions=(rect,)))
+    (model,) = data.registered(user)
+    regions = data.marked(user, "breast-mri")
+    data.begin(user, model, None, ["gradcam"])
+    finish(version)
+    jobs._jobs().clear()
+    facts = data.measures_of(version)["gradcam"]["reviewers"]
+    assert (facts["own"]["threshold"], facts["thresholds"]) == (0.5, {})
+    assert data.missing(data.measures_of(version), ["gradcam"], None, regions) == []
+    masks = masks_facts(0.5, 0.1, 0.2)
+    keep(version, masks={**masks, "tuned": 9, "own": {**masks["own"], "threshold": 0.35}})
+    assert data.missing(data.measures_of(version), ["gradcam"], None, regions) == [("gradcam", "reviewers")]
+    data.begin(user, model, None, ["gradcam"])
+    finish(version)
+    jobs._jobs().clear()
+    measures = data.measures_of(version)
+    assert measures["gradcam"]["reviewers"]["own"]["threshold"] == 0.35
+    assert data.missing(measures, ["gradcam"], None, regions) == []
+    at = open_page("explanations", "Lea")
+    at.get("button_group")[0].set_value("reviewers").run()
+    assert "IoU at 35% of the map's maximum, chosen for each on the validation masks of spots." in said(at)
+
+
 def test_rows_of_nothing_and_of_refusals():
     """Every method has a row; a refused part says none and stands in the CSV with its reason."""
     assert len(method_rows({})) == 12

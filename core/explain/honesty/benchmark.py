@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,10 @@ class Effort:
 
 @dataclass
 class Job:
-    """A model, what it is measured on, and who watches. `report` counts maps; the other two are as in `Maker`."""
+    """A model, what it is measured on, and who watches. `report` counts maps; the two after it are as in `Maker`.
+
+    `thresholds` has for each method those of `masks.tuned_thresholds`, for material that brings no masks to choose them on.
+    """
 
     checkpoint: Checkpoint
     material: Material
@@ -70,6 +73,7 @@ class Job:
     report: Report = lambda done, total, text: None
     cancelled: Callable[[], bool] | None = None
     give_way: Callable[[], None] | None = None
+    thresholds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.material.task != self.checkpoint.task:
@@ -152,7 +156,7 @@ def _measured(job: Job, maker: Maker, part: str) -> dict[str, Any]:
         cases, tuning = _masked(job.material.cases, job.material.tuning, effort.images[part])
         if not cases:
             raise Refused(f"{job.material.name} has no lesion masks.")
-        return against_masks(maker, cases, tuning)
+        return against_masks(maker, cases, tuning, job.thresholds.get(maker.method))
     images = job.images(effort.images[part])
     if part == "randomisation":
         return randomisation(maker, images, effort.seeds)

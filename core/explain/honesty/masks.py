@@ -43,23 +43,29 @@ def brightness_map(image: Image) -> np.ndarray:
     return gaussian_filter(grey.astype(np.float64), max(grey.shape) / 64)
 
 
-def against_masks(maker: Maker, cases: Sequence[MaskedCase], tuning: Sequence[MaskedCase] = ()) -> dict[str, Any]:
+def against_masks(
+    maker: Maker,
+    cases: Sequence[MaskedCase],
+    tuning: Sequence[MaskedCase] = (),
+    thresholds: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
     """The three measures of the model's maps over `cases`, those of the controls, and the paired difference to each.
 
-    The threshold of the IoU is the best one on `tuning`, chosen for each of them alone; without tuning it is half of the
-    maximum. A map with nothing above 0 points nowhere: it is a miss, with energy and IoU 0, and `empty` counts such maps.
+    The threshold of the IoU is the best one on `tuning`, chosen for each of them alone; without tuning it is the one that
+    `thresholds` (as `tuned_thresholds` gives them) brings from elsewhere, else half of the maximum. A map with nothing above 0
+    points nowhere: it is a miss, with energy and IoU 0, and `empty` counts such maps.
     The untrained control is, for each measure, the model with the median of 8 (the better of the middle two).
 
     Result: {"n", "empty", "tuned", "own": row, "controls": {name: row}, "differences": {name: {measure: Difference}}}, where a
     row is {"hit", "energy", "iou": Estimate, "threshold": share of the maximum}.
     """
-    patients = [case.patient_id for case in cases]
-    own, threshold = _overlaps(lambda c: maker.values(c.image, c.target), cases, tuning)
+    patients, known = [case.patient_id for case in cases], dict(thresholds or {})
+    own, threshold = _overlaps(lambda c: maker.values(c.image, c.target), cases, tuning, known.get("own"))
     rivals = {
-        "centre": _overlaps(lambda c: centre_map(c.mask.shape), cases, tuning),
-        "brightest": _overlaps(lambda c: brightness_map(c.image), cases, tuning),
+        "centre": _overlaps(lambda c: centre_map(c.mask.shape), cases, tuning, known.get("centre")),
+        "brightest": _overlaps(lambda c: brightness_map(c.image), cases, tuning, known.get("brightest")),
     }
-    others = [_untrained(maker, seed, cases, tuning) for seed in range(UNTRAINED)]
+    others = [_untrained(maker, seed, cases, tuning, known.get("untrained")) for seed in range(UNTRAINED)]
     found: dict[str, Any] = {
         "n": len(cases), "empty": sum(o.hit is None for o in own), "tuned": len(tuning),
         "own": _row(own, threshold, patients), "controls": {}, "differences": {},
@@ -78,16 +84,30 @@ def against_masks(maker: Maker, cases: Sequence[MaskedCase], tuning: Sequence[Ma
     return found
 
 
+def tuned_thresholds(facts: Mapping[str, Any]) -> dict[str, float]:
+    """The thresholds of a method and its controls that were chosen on validation masks, of facts as above; none where none were."""
+    if not facts.get("tuned"):
+        return {}
+    return {"own": facts["own"]["threshold"], **{name: row["threshold"] for name, row in facts["controls"].items()}}
+
+
 def _untrained(
-    maker: Maker, seed: int, cases: Sequence[MaskedCase], tuning: Sequence[MaskedCase]
+    maker: Maker,
+    seed: int,
+    cases: Sequence[MaskedCase],
+    tuning: Sequence[MaskedCase],
+    threshold: float | None,
 ) -> tuple[list[Overlap], float]:
     other = untrained(maker.checkpoint, 1000 + seed)
-    return _overlaps(lambda c: maker.values(c.image, c.target, other), cases, tuning)
+    return _overlaps(lambda c: maker.values(c.image, c.target, other), cases, tuning, threshold)
 
 
-def _overlaps(map_of: MapOf, cases: Sequence[MaskedCase], tuning: Sequence[MaskedCase]) -> tuple[list[Overlap], float]:
-    """Every case's overlap at the threshold that is best on `tuning`, and that threshold."""
-    threshold = best_threshold([_pair(map_of(case), case.mask) for case in tuning])
+def _overlaps(
+    map_of: MapOf, cases: Sequence[MaskedCase], tuning: Sequence[MaskedCase], threshold: float | None
+) -> tuple[list[Overlap], float]:
+    """Every case's overlap at the threshold that is best on `tuning`, else at the given one, and that threshold."""
+    if tuning or threshold is None:
+        threshold = best_threshold([_pair(map_of(case), case.mask) for case in tuning])
     return [overlap(*_pair(map_of(case), case.mask), threshold) for case in cases], threshold
 
 
