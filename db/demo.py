@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,16 @@ EXPLAINED = (
     "guided-gradcam",
 )  # methods whose maps are measured here; the page measures the others on request
 _EXPLAINED_ON = 16  # images of each part, but for the colours: seconds, not minutes
+COLOURED = (
+    "hirescam",
+    "gradcam++",
+    "layercam",
+    "score-cam",
+    "integrated-gradients",
+    "smoothgrad",
+    "feature-ablation",
+)  # of these full colour alone is measured; Occlusion, LIME and Shapley values would take more than all of them together
+_COLOURED_ON = 24
 
 
 @dataclass(frozen=True)
@@ -136,8 +147,9 @@ def _explain(plan: DemoPlan, folder: Path, dataset: Dataset, report: Callable[[f
     material = material_of(dataset, folder / "phantoms", 200)
     for model in plan.models:
         checkpoint = load_checkpoint(_run_folder(folder, model) / "checkpoint.pt")
-        found = [*_measured(checkpoint, material, ("reference",), None, report)]
-        found += _measured(checkpoint, material, ("randomisation", "masks"), _EXPLAINED_ON, report)
+        found = [*_measured(checkpoint, material, product(EXPLAINED, ("reference",)), None, report)]
+        found += _measured(checkpoint, material, product(COLOURED, ("reference",)), _COLOURED_ON, report)
+        found += _measured(checkpoint, material, product(EXPLAINED, ("randomisation", "masks")), _EXPLAINED_ON, report)
         with store.write() as session:
             for method, part, facts in found:
                 heatmap_measures.put_measure(session, checkpoint.version, method, part, facts, actor="demo")
@@ -146,14 +158,14 @@ def _explain(plan: DemoPlan, folder: Path, dataset: Dataset, report: Callable[[f
 def _measured(
     checkpoint: Checkpoint,
     material: Material,
-    parts: tuple[str, ...],
+    wanted: Iterable[tuple[str, str]],
     limit: int | None,
     report: Callable[[float, str], None],
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
     job = benchmark.Job(
         checkpoint, material, limit=limit, report=lambda done, total, text: report(done / max(total, 1), text)
     )
-    return benchmark.measure(job, [(method, part) for method in EXPLAINED for part in parts])
+    return benchmark.measure(job, list(wanted))
 
 
 def _store(

@@ -12,8 +12,8 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 
 from core.__main__ import main as core
 from core.datasets.phantom import write_phantoms
-from core.explain import load_heatmap
-from db import engine, models, reviews, runs, studies, users
+from core.explain import METHODS, load_heatmap
+from db import engine, heatmap_measures, models, reviews, runs, studies, users
 from db.__main__ import main as db
 
 
@@ -216,6 +216,10 @@ def test_a_small_demo_fills_an_empty_store_and_only_an_empty_one(store, capsys, 
         assert len(models.list_models(session, status="active")) == 2
         assert runs.count_runs(session) == 2
         names = studies.list_worklist(session, studies.WorklistQuery(reviewer="Anna"))["name"]
+        for model in models.list_models(session):
+            measured = heatmap_measures.get_measures(session, model.version)
+            unmeasured = [name for name in METHODS if "reference" not in measured.get(name, {})]
+            assert unmeasured == ["occlusion", "lime", "shapley"]  # the others' colours mean the same on every picture
     assert not any("benign" in name or "malignant" in name for name in names)
     assert db(["demo"]) == 1
     assert "not empty" in capsys.readouterr().err
