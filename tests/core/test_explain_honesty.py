@@ -546,6 +546,27 @@ def test_a_measurement_stops_when_asked():
     assert len(made) == 3
 
 
+def test_predicting_the_validation_pictures_gives_way_and_stops():
+    """Batch by batch: 40 pictures are three batches, and nothing is asked of the model after a stop."""
+    waited: list[int] = []
+    cases = tuple(spot_case(8, 8, seed=i) for i in range(40))
+    job = job_on(cases, give_way=lambda: waited.append(1))
+    assert len(job.images(40)) == 40
+    assert len(waited) == 3
+    stopped = job_on(cases, give_way=lambda: waited.append(1), cancelled=lambda: len(waited) == 5)
+    with pytest.raises(Cancelled):
+        stopped.images(40)
+    assert len(waited) == 5
+
+
+def test_curves_give_way_before_each_batch():
+    """26 pictures of each of 21 orders, at most 16 at a time: two batches for each, and a few for the maps themselves."""
+    waited: list[int] = []
+    job = job_on((spot_case(8, 8),), give_way=lambda: waited.append(1))
+    list(benchmark.measure(job, [("gradcam", "faithfulness")]))
+    assert len(waited) >= 2 * 21
+
+
 def test_another_task_and_no_pictures_are_refused():
     """A dataset of another task, and one without validation pictures."""
     cases = (spot_case(8, 8),)
