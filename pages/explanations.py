@@ -72,14 +72,22 @@ def overview(measures: Measures, against: str) -> None:
             f"Not better than the image centre, which knows nothing of the picture: {', '.join(named)}. Such a map does not say "
             "where to look.", icon=":material/location_disabled:",
         )  # fmt: skip
+    table = rows.drop(columns="In words")
+    widths = {name: st.column_config.TextColumn(width=width(name, table[name])) for name in table.columns}
     st.dataframe(
-        rows.drop(columns="In words"), hide_index=True, height="content", alt="Methods and what was measured of them",
-        column_config={"Method": st.column_config.TextColumn(pinned=True)},
+        table, hide_index=True, height="content", alt="Methods and what was measured of them",
+        column_config={**widths, "Method": st.column_config.TextColumn(pinned=True)},
     )  # fmt: skip
     open_methods = [method.title for name, method in METHODS.items() if name not in measures]
     if open_methods:
         st.caption(f"{NOT_YET.capitalize()}: {', '.join(open_methods)}.")
-    st.markdown("\n".join(f"- **{row['Method']}**: {row['In words']}" for _, row in rows.iterrows()))
+    by_words = rows.groupby("In words", sort=False)["Method"].agg(", ".join)
+    st.markdown("\n".join(f"- **{methods}**: {words}" for words, methods in by_words.items()))
+
+
+def width(name: str, cells: pd.Series) -> int:
+    """Pixels that the longest cell needs: left to itself the table cuts intervals off."""
+    return 24 + 6 * max(len(name), *cells.str.len())
 
 
 user = identity.current_user()

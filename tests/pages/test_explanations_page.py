@@ -1,6 +1,7 @@
 """The Explanations page: for leads only, says what is and what is not known, measures in the background, stops and goes on."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pandas as pd
@@ -97,6 +98,23 @@ def test_the_page_says_whether_a_method_is_better_than_each_control(store, train
     assert all(w.startswith("Not better than the image centre") and "Grad-CAM" in w for w in warned)
     assert "1 of 20 maps are empty" in said(at)
     assert "weight randomisation not yet checked" in said(at).lower()
+
+
+def test_methods_of_which_the_same_is_known_share_a_line_and_cells_are_wide_enough(store, trained):
+    """Two methods whose colours alone were measured are one line; the longest cell fits into its column."""
+    lead()
+    version = register(trained)
+    keep(version, masks=masks_facts(0.5, 0.02, 0.3))
+    with engine.write() as session:
+        for method in ("layercam", "hirescam"):
+            facts = {"n": 20, "quantiles": {}, "maximum": 1.0}
+            heatmap_measures.put_measure(session, version, method, "reference", facts)
+    at = open_page("explanations", "Lea")
+    assert "- **HiResCAM, LayerCAM**: Weight randomisation not yet checked." in said(at)
+    table = at.dataframe[0]
+    widths = {name: column.get("width", 0) for name, column in json.loads(table.proto.columns).items()}
+    longest = table.value["vs untrained models"].str.len().max()
+    assert widths["vs untrained models"] > 6 * longest
 
 
 def test_a_failed_method_is_called_not_offered(store, trained):
