@@ -24,6 +24,7 @@ from pages.ui.model_panel import ModelView
 
 MOST = 6  # methods at once
 EVERY = "every class"
+SOME_MAPS = METHODS["score-cam"].defaults((1, 1), (1, 1))["channels"]
 ALL_MAPS = {"channels": 65_536}  # of Score-CAM: more than any layer has
 
 
@@ -56,7 +57,9 @@ def show(case: Case, view: ModelView) -> Shown | None:
         st.warning(str(problem), icon=":material/block:")
         return None
     full = "score-cam" in methods and st.toggle(
-        "Score-CAM over all feature maps", key=case.key("all_maps"), help="64 of them take a tenth of the time."
+        "Score-CAM over all feature maps",
+        key=case.key("all_maps"),
+        help=f"{SOME_MAPS} of them take a fraction of the time.",
     )
     requests = [
         Request(method, target, parameters=ALL_MAPS if full and method == "score-cam" else {})

@@ -222,7 +222,7 @@ def test_a_map_of_nothing_says_so(method, words):
 
 
 def test_other_parameters_are_another_heatmap(store, trained):
-    """Score-CAM over all maps is not the one over 64, in memory and on disk."""
+    """Score-CAM over five feature maps is not the one over as many as usual, in memory and on disk."""
     version = register(trained)
     pixels = np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8)
     image = Image(pixels, full_range_window(pixels))
@@ -231,7 +231,7 @@ def test_other_parameters_are_another_heatmap(store, trained):
         for more in ({}, {"channels": 5})
     ]
     assert jobs[0] is not jobs[1]
-    assert [job.future.result(60).parameters["channels"] for job in jobs] == [64, 5]
+    assert [job.future.result(60).parameters["channels"] for job in jobs] == [heatmap_row.SOME_MAPS, 5]
     assert len(list((store / "heatmaps").rglob("*-benign.npz"))) == 2
 
 
