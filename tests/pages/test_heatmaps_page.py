@@ -56,7 +56,7 @@ def test_results_are_made_ahead_and_neither_sent_nor_stored(store, trained):
     assert stored(two, version) is None
     calls = []
     keep = resources.engine().answer
-    resources.engine().answer = lambda *a: calls.append(a) or keep(*a)
+    resources.engine().answer = lambda *a, **how: calls.append(a) or keep(*a, **how)
     try:
         at = read(at, "Benign", "Save and show the model")
         assert "Says **" in said(at)
@@ -77,7 +77,7 @@ def test_a_failed_prediction_ahead_is_tried_again_and_told_when_asked_for(store,
     (one,) = add_studies()
     keep = resources.engine().answer
 
-    def fails(*_):
+    def fails(*_, **__):
         raise RuntimeError("no")
 
     resources.engine().answer = fails
