@@ -46,7 +46,9 @@ def prediction_of(study_id: str, version: str, user: str) -> tuple[int, Predicti
         found = predictions.get_prediction(session, study_id, version)
     if found:
         return found
-    prediction = _future(study_id, version)[1].result()
+    key, future, _ = _entry(study_id, version)
+    _make(key, future)  # here and now, unless somebody has begun
+    prediction = future.result()
     with store.write() as session:
         return predictions.add_prediction(session, prediction, requested_by=user), prediction
 
@@ -60,9 +62,9 @@ def make_what_comes_next(case: Case, after: str | None) -> None:
     if version is None:
         return
     for study_id in ([case.study.id] if case.blind else []) + ([after] if after else []):
-        key, future = _claim(study_id, version)
-        if key is not None:
-            _thread().submit(_make, key, future)
+        key, future, new = _entry(study_id, version)
+        if new:
+            _thread().submit(_make, key, future, ahead=True)
 
 
 def _version_to_show(case: Case) -> str | None:
@@ -77,32 +79,30 @@ def _version_to_show(case: Case) -> str | None:
     return chosen if chosen in active else newest.version if newest else None
 
 
-def _future(study_id: str, version: str) -> tuple[_Key | None, Future[Prediction]]:
-    key, future = _claim(study_id, version)
-    if key is not None:
-        _make(key, future)  # nobody has begun: here and now
-    return key, future
-
-
-def _claim(study_id: str, version: str) -> tuple[_Key | None, Future[Prediction]]:
-    """The prediction's future, and its key where the caller is the first to ask and has to make it."""
+def _entry(study_id: str, version: str) -> tuple[_Key, Future[Prediction], bool]:
+    """Where the prediction is kept, its future, and whether the caller is the first to ask for it."""
     with store.read() as session:
         key = (settings.database_url(), study_id, version, studies.pixel_hashes(session, study_id))
     with _LOCK:
         made = _made()
         if key in made:
-            return None, made[key]
+            return key, made[key], False
         made[key] = Future()
         while len(made) > KEPT:
             made.popitem(last=False)
-        return key, made[key]
+        return key, made[key], True
 
 
-def _make(key: _Key, future: Future[Prediction]) -> None:
+def _make(key: _Key, future: Future[Prediction], ahead: bool = False) -> None:
+    """Make it, unless that was begun; with `ahead` behind everything that somebody waits for."""
+    with _LOCK:
+        if future.running() or future.done():
+            return
+        future.set_running_or_notify_cancel()
     _, study_id, version, _ = key
     try:
         study = resources.study_pixels(study_id)  # says so when it is held, or gone
-        prediction, answer = predict_study_with_maps(resources.engine(), version, study)
+        prediction, answer = predict_study_with_maps(resources.engine(), version, study, ahead=ahead)
         keep_maps_of(study, version, answer)
         future.set_result(prediction)
     except Exception as e:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import threading
 import time
 from dataclasses import replace
 
@@ -90,12 +91,34 @@ def test_a_failed_prediction_ahead_is_tried_again_and_told_when_asked_for(store,
     del resources.engine().answer
 
 
+def test_who_asks_does_not_wait_for_what_is_made_ahead_of_it(store, trained):
+    """A prediction that stands in the queue of those made ahead is made at once where somebody asks, and only once."""
+    version = register(trained)
+    add_person()
+    (one,) = add_studies()
+    hold, calls, keep = threading.Event(), [], resources.engine().answer
+    ready._thread().submit(hold.wait, 60)  # the queue does not move
+    key, future, new = ready._entry(one, version)
+    assert new
+    ready._thread().submit(ready._make, key, future, ahead=True)
+    resources.engine().answer = lambda *a, **how: calls.append(how) or keep(*a, **how)
+    try:
+        ready.prediction_of(one, version, "Anna")
+        hold.set()
+        ready._thread().submit(int).result(60)
+    finally:
+        hold.set()
+        del resources.engine().answer
+    assert calls == [{"ahead": False}]
+
+
 def test_a_prediction_made_ahead_of_masking_is_not_the_masked_studys(store, trained):
     """Masking keeps the study's id: what was made from its pixels as they were is not stored afterwards."""
     version = register(trained)
     lead = add_person("Lea", "lead")
     (one,) = add_studies()
-    _, before = ready._future(one, version)
+    key, before, _ = ready._entry(one, version)
+    ready._make(key, before)
     image = resources.study_pixels(one).images[0]
     with engine.write() as session:
         holds.hold_again(session, one, lead, "a name in the corner")

@@ -639,7 +639,7 @@ def test_the_study_s_own_model_is_made_ahead(store, trained, monkeypatch):
     """Whatever daily work uses: here no model is active at all."""
     version = register(trained, "candidate")
     number, asked = make_study(add_studies(1), version), []
-    monkeypatch.setattr(ready, "_claim", lambda *which: (asked.append(which), (None, None))[1])
+    monkeypatch.setattr(ready, "_entry", lambda *which: (asked.append(which), (None, None, False))[1])
     open_turn(number)
     assert asked == [(read_case(number), version)]
 
