@@ -7,7 +7,7 @@ import pytest
 
 from core.records import Refused
 from core.statistics.imrmc import read_imrmc
-from core.study_exchange import NOTICE, export_table, imrmc_text, read_study
+from core.study_exchange import NOTICE, export_table, imrmc_file, read_study
 from core.study_readings import COLUMNS, StudyReadings, content_hash
 from tests.core.study_readings_factory import rows, study
 
@@ -45,15 +45,35 @@ def test_no_name_and_no_comment_leaves_unasked():
     assert "seen by Ann" in export_table(spoken, NAMES, comments=True).to_csv()
 
 
-def test_imrmc_holds_the_crossed_part_and_says_what_it_is():
+def test_imrmc_holds_every_reading_and_says_what_it_is():
     """Readable by our own reader; the title has the notice and says simulated."""
-    text = imrmc_text(study(origin="simulated"), NAMES)
+    text = imrmc_file(study(origin="simulated"), NAMES).text
     assert NOTICE in text.splitlines()[0]
     assert "Simulated" in text.splitlines()[0]
     table = read_imrmc(text)
     assert len(table) == 32
     assert set(table["reader"]) == set(NAMES.values())
     assert table.query("reader == 'R03' and modality == 'unaided' and case == 'c1'")["rating"].tolist() == [80]
+
+
+def test_imrmc_has_gaps_and_names_whom_it_leaves_out():
+    """Bob read one case and Dee gave no likelihoods: Bob's readings are there, Dee is named; classes only where nobody did."""
+    table = rows()
+    table = table[(table["reader"] != "Bob") | (table["case"] == "c1")]
+    table.loc[table["reader"] == "Dee", "likelihood"] = None
+    table.loc[table["case"] == "c4", "truth"] = ""
+    found = imrmc_file(study(table), NAMES)
+    back = read_imrmc(found.text)
+    assert back.groupby("reader").size().to_dict() == {"R01": 2, "R02": 6, "R03": 6}
+    assert (found.rating, found.readings, found.readers, found.readings_left_out) == ("likelihood", 14, 3, 12)
+    assert found.readers_left_out == ("Dee",)
+    assert "Likelihoods of 0 to 100" in found.text.splitlines()[0]
+    classes = imrmc_file(study(rows(likelihood=None)), NAMES)
+    assert (classes.rating, classes.readings, classes.readings_left_out) == ("class", 32, 0)
+    assert set(read_imrmc(classes.text)["rating"]) == {0, 1}
+    assert "Classes: 1 is malignant" in classes.text.splitlines()[0]
+    with pytest.raises(Refused, match="No reading has a reference standard and a likelihood"):
+        imrmc_file(study(rows(truth="")), NAMES)
 
 
 def test_only_the_needed_columns_are_needed():
@@ -116,5 +136,5 @@ def test_second_readings_and_withdrawn_readers_leave_and_come_back():
     returned = StudyReadings("back", "breast-mri", back)
     assert returned.readers == tuple(sorted(NAMES[name] for name in ("Ann", "Cid", "Dee")))
     assert (len(returned.readings), len(returned.repeats)) == (24, 4)
-    assert len(read_imrmc(imrmc_text(whole, NAMES))) == 24
+    assert len(read_imrmc(imrmc_file(whole, NAMES).text)) == 24
     assert content_hash(back, "breast-mri") != content_hash(back.assign(repeat=0), "breast-mri")

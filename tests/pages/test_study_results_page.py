@@ -5,11 +5,11 @@ import pytest
 
 from core.reader_records import Rules
 from core.records import Refused
-from core.study_exchange import export_table
+from core.study_exchange import export_table, imrmc_file
 from db import engine, reader_studies, readers, studies, study_files, users
 from db.users import User
 from pages.ui import study_data, study_exchange
-from tests.core.study_readings_factory import study
+from tests.core.study_readings_factory import rows, study
 from tests.db import make
 from tests.db.test_reader_studies import read_all
 from tests.db.test_readers import all_of as read_repeats
@@ -143,11 +143,37 @@ def test_what_pages_give_away_carries_pseudonyms(store):
     readings = study_data.load(LEAD, found)
     names = study_exchange.pseudonyms_of(found, readings)
     assert sorted(names.values()) == ["R01", "R02"]
-    given = export_table(readings, names).to_csv() + study_files.imrmc_text(readings, names)
+    given = export_table(readings, names).to_csv() + imrmc_file(readings, names).text
     given += study_exchange.decisions(found).decode()
     assert "Ann" not in given
     assert "Bob" not in given
     assert "Research use, not for diagnosis" in given
+
+
+def imported(table, name="Elsewhere"):
+    """The page of a study with these readings."""
+    people()
+    with engine.write() as session:
+        file = (session, upload(table).getvalue(), "a.csv", "breast-mri", (name, "Lea"))
+        added = study_files.add_study_file(*file)
+    return open_page("study_results", user="Lea", study=f"i{added.id}")
+
+
+def test_the_data_section_says_what_the_imrmc_file_holds(store):
+    """Likelihoods but for Dee's; classes under their own name."""
+    table = rows()
+    table.loc[table["reader"] == "Dee", "likelihood"] = None
+    at = imported(table)
+    at.segmented_control(key="sr_section").set_value("Data").run()
+    assert (
+        "24 first readings of 3 readers that have a reference standard and a likelihood; 8 without are left out"
+        in said(at)
+    )
+    assert "all of Dee" in said(at)
+    assert "Likelihoods (.imrmc)" in [b.proto.label for b in at.get("download_button")]
+    at = imported(rows().drop(columns="likelihood"), "Classes only")
+    at.segmented_control(key="sr_section").set_value("Data").run()
+    assert "Classes as 0 and 1 (.imrmc)" in [b.proto.label for b in at.get("download_button")]
 
 
 def test_withdrawn_readers_count_when_they_are_asked_for(store):
