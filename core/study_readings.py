@@ -16,16 +16,14 @@ from core.records import BIRADS, Estimate, Refused
 from core.statistics.agreement_table import Ratings, ratings_table
 from core.statistics.discrimination import auc
 from core.statistics.estimates import mean_estimate, undefined
-from core.statistics.mrmc_data import CrossedRatings, crossed_ratings
 from core.statistics.proportions import wilson
+from core.study_cuts import CLASS, Cut, called
 from core.tasks import Task, get_task
 
 Origin = Literal["study", "simulated", "imported"]
 Reference = Literal["dataset", "adjudicated"]
-Rating = Literal["likelihood", "class"]
 What = Literal["label", "birads", "likelihood"]
 PHASES = ("unaided", "aided")
-CALLED = 0.5  # the threshold between the ratings 0 and 1 of a class
 
 COLUMNS = (
     "case", "reader", "phase", "repeat", "label", "likelihood", "confidence", "birads", "seconds", "truth", "adjudicated",
@@ -33,7 +31,10 @@ COLUMNS = (
 )  # fmt: skip
 KEY = ["case", "reader", "phase", "repeat"]
 _NUMBERS = ("likelihood", "confidence", "seconds", "score")
-_LATER = {"repeat": 0, "withdrawn": False}  # columns that came later, with what they are where nothing is said
+_LATER = {
+    "repeat": 0,
+    "withdrawn": False,
+}  # columns that came later, with what they are where nothing is said
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,43 +139,6 @@ def with_reference(study: StudyReadings, kind: Reference) -> StudyReadings:
     return replace(study, rows=rows.assign(truth=rows["adjudicated"].where(decided, rows["truth"])))
 
 
-@dataclass(frozen=True, eq=False)
-class Crossed:
-    """The fully crossed part of a study; `cases_left_out` lack a reading of somebody or a reference standard,
-    `readers_left_out` read nothing in some phase."""
-
-    ratings: CrossedRatings
-    cases_left_out: int
-    readers_left_out: tuple[str, ...]
-
-
-def crossed(study: StudyReadings, rating: Rating = "likelihood", phases: tuple[str, ...] = ()) -> Crossed:
-    """Ratings of the cases that every reader read in every phase (modalities are the phases).
-
-    likelihood: 0–100; class: 1 for the positive class, else 0, to be cut at `CALLED`. Raises `Refused` where no case is
-    complete, or all complete ones have one truth.
-    """
-    wanted = phases or study.phases
-    rows = study.readings[study.readings["phase"].isin(wanted)]
-    values = rows["likelihood"] if rating == "likelihood" else (rows["label"] == study.positive).astype(float)
-    rows = rows.assign(rating=values, modality=rows["phase"])
-    known = rows[(rows["truth"] != "") & np.isfinite(rows["rating"])]
-    per_reader = known.groupby("reader")["phase"].nunique()
-    readers = set(per_reader[per_reader == len(wanted)].index)
-    known = known[known["reader"].isin(readers)]
-    size = known.groupby("case").size()
-    whole = set(size[size == len(readers) * len(wanted)].index)
-    if not whole:
-        raise Refused(f"No case has a reference standard and a {rating} from every reader in every phase.")
-    table = known[known["case"].isin(whole)].sort_values(["case", "reader"], kind="stable")
-    table = table.assign(truth=(table["truth"] == study.positive).astype(int))
-    return Crossed(
-        crossed_ratings(table, modalities=wanted),
-        rows["case"].nunique() - len(whole),
-        tuple(sorted(set(rows["reader"]) - readers)),
-    )
-
-
 def model_scores(study: StudyReadings, cases: tuple[str, ...]) -> np.ndarray:
     """The model's scores (N,) of these cases; `Refused` where one has none."""
     per_case = study.readings.dropna(subset=["score"]).drop_duplicates("case").set_index("case")["score"]
@@ -182,6 +146,13 @@ def model_scores(study: StudyReadings, cases: tuple[str, ...]) -> np.ndarray:
     if not np.isfinite(scores).all():
         raise Refused(f"The model has no stored result for {int((~np.isfinite(scores)).sum())} of {len(cases)} cases.")
     return scores
+
+
+def model_threshold(study: StudyReadings) -> float | None:
+    """The lowest score that the model called positive: its operating point as far as this study's cases tell."""
+    known = study.readings.dropna(subset=["score"])
+    scores = known.loc[known["predicted"] == study.positive, "score"]
+    return None if scores.empty else float(scores.min())
 
 
 def effect_table(study: StudyReadings) -> pd.DataFrame:
@@ -201,12 +172,15 @@ def effect_table(study: StudyReadings) -> pd.DataFrame:
     return both.drop(columns=["truth_aided", "predicted_aided"])
 
 
-def strategy_table(study: StudyReadings, phase: str) -> pd.DataFrame:
-    """Readings of one phase as `what_if` takes them; `score` is there where the model has a result of every case."""
+def strategy_table(study: StudyReadings, phase: str, cut: Cut = CLASS) -> pd.DataFrame:
+    """Readings of one phase as `what_if` takes them, recalled where they are positive by `cut`; those that it says nothing of are
+    left out. `score` is there where the model has a result of every case.
+    """
     rows = study.readings[(study.readings["phase"] == phase) & (study.readings["truth"] != "")]
+    rows = rows.assign(recalled=called(rows, study.positive, cut)).dropna(subset=["recalled"])
     table = pd.DataFrame({
         "case": rows["case"], "reader": rows["reader"], "truth": (rows["truth"] == study.positive).astype(int),
-        "recalled": (rows["label"] == study.positive).astype(int), "score": rows["score"],
+        "recalled": rows["recalled"].astype(int), "score": rows["score"],
     })  # fmt: skip
     return table if np.isfinite(table["score"]).all() else table.drop(columns="score")
 
@@ -243,33 +217,29 @@ def model_codes(study: StudyReadings, ratings: Ratings) -> np.ndarray:
     return per_case.reindex(list(ratings.cases)).map(places).fillna(-1).to_numpy(np.int64)
 
 
-def reader_figures(study: StudyReadings) -> dict[tuple[str, str], Mapping[str, Estimate]]:
+def reader_figures(study: StudyReadings, cut: Cut = CLASS) -> dict[tuple[str, str], Mapping[str, Estimate]]:
     """(reader, phase) -> accuracy, sensitivity, specificity, auc, seconds of that reader's own readings with a reference.
 
-    Sensitivity and specificity are of the class given, AUC of the likelihood; the latter three are left out of tasks without
-    a positive class. Wilson, DeLong and Student's t intervals over cases.
+    Accuracy is of the class given, sensitivity and specificity of what is positive by `cut`, AUC of the likelihood; the latter
+    three are left out of tasks without a positive class. Wilson, DeLong and Student's t intervals over cases.
     """
     positive = get_task(study.task).positive
     found = {}
     for reader in study.readers:
         for phase in study.phases:
             own = study.readings[(study.readings["reader"] == reader) & (study.readings["phase"] == phase)]
-            found[reader, phase] = _figures(own, positive)
+            found[reader, phase] = _figures(own, positive, cut)
     return found
 
 
-def _figures(rows: pd.DataFrame, positive: str | None) -> dict[str, Estimate]:
+def _figures(rows: pd.DataFrame, positive: str | None, cut: Cut) -> dict[str, Estimate]:
     timed = rows["seconds"].dropna().to_numpy()
     rows = rows[rows["truth"] != ""]
     right = (rows["label"] == rows["truth"]).to_numpy()
     figures = {"accuracy": wilson(int(right.sum()), len(right))}
     if positive is not None:
-        cancer, called = (rows["truth"] == positive).to_numpy(), (rows["label"] == positive).to_numpy()
-        figures["sensitivity"] = wilson(int((called & cancer).sum()), int(cancer.sum()), reason="no positive cases")
-        figures["specificity"] = wilson(
-            int((~called & ~cancer).sum()), int((~cancer).sum()), reason="no negative cases"
-        )
-        known = np.isfinite(rows["likelihood"].to_numpy())
+        figures |= _sensitivity_and_specificity(rows, positive, cut)
+        cancer, known = (rows["truth"] == positive).to_numpy(), np.isfinite(rows["likelihood"].to_numpy())
         figures["auc"] = (
             auc(cancer[known].astype(int), rows["likelihood"].to_numpy()[known])
             if known.any()
@@ -277,6 +247,17 @@ def _figures(rows: pd.DataFrame, positive: str | None) -> dict[str, Estimate]:
         )
     figures["seconds"] = mean_estimate(timed, upper=np.inf, method="Student's t")
     return figures
+
+
+def _sensitivity_and_specificity(rows: pd.DataFrame, positive: str, cut: Cut) -> dict[str, Estimate]:
+    """Of the readings of which `cut` says anything."""
+    said, cancer = called(rows, positive, cut), (rows["truth"] == positive).to_numpy()
+    known, yes = np.isfinite(said), said == 1
+    found = {}
+    for name, own, hits in (("sensitivity", cancer & known, yes), ("specificity", ~cancer & known, ~yes)):
+        reason = f"no {'positive' if name == 'sensitivity' else 'negative'} cases"
+        found[name] = wilson(int((own & hits).sum()), int(own.sum()), reason=reason)
+    return found
 
 
 def _score(probabilities: Any, positive: str | None) -> float:

@@ -9,13 +9,14 @@ import pytest
 from core.records import Refused
 from core.statistics.model_effect import model_effect
 from core.statistics.reading_strategies import Scenario, what_if
+from core.study_crossed import crossed
+from core.study_cuts import Cut
 from core.study_readings import (
-    CALLED,
-    crossed,
     effect_table,
     least_between,
     model_codes,
     model_scores,
+    model_threshold,
     ratings_of,
     reader_figures,
     repeat_ratings,
@@ -25,30 +26,6 @@ from core.study_readings import (
 )
 from core.tasks import TASKS
 from tests.core.study_readings_factory import rows, study
-
-
-def test_the_cube_holds_every_likelihood_in_its_place():
-    """Phases by readers by cases, unaided first; classes become 0 and 1."""
-    found = crossed(study())
-    assert (found.ratings.modalities, found.ratings.readers) == (("unaided", "aided"), ("Ann", "Bob", "Cid", "Dee"))
-    assert found.ratings.ratings[0, 0].tolist() == [80, 60, 40, 20]
-    assert found.ratings.ratings[1, 1].tolist() == [70, 30, 60, 10]
-    assert found.ratings.truth.tolist() == [1, 1, 0, 0]
-    assert (found.cases_left_out, found.readers_left_out) == (0, ())
-    called = crossed(study(), "class").ratings.ratings
-    assert ((called >= CALLED) == (found.ratings.ratings >= 50)).all()
-
-
-def test_incomplete_cases_and_absent_readers_are_left_out_and_counted():
-    """A case without one reading drops out; a reader without any aided one does too, and is named."""
-    table = rows()
-    table = table[~((table["reader"] == "Dee") & (table["phase"] == "aided"))]
-    table = table[~((table["reader"] == "Ann") & (table["case"] == "c2") & (table["phase"] == "aided"))]
-    found = crossed(study(table))
-    assert found.ratings.cases == ("c1", "c3", "c4")
-    assert (found.cases_left_out, found.readers_left_out) == (1, ("Dee",))
-    with pytest.raises(Refused, match="No case has a reference standard"):
-        crossed(study(rows(truth="")))
 
 
 def test_each_readers_figures_are_counted_on_paper():
@@ -96,6 +73,33 @@ def test_strategies_get_recalls_and_scores():
     single = what_if(table, Scenario(0.5), replicates=20)["single"].figures
     assert single["sensitivity"].value == pytest.approx(5 / 8)
     assert "score" not in strategy_table(study(rows(score=None)), "unaided")
+
+
+def test_recalls_and_figures_follow_the_cut():
+    """BI-RADS 0 is a recall where the cut says so; readings without a category count nowhere; likelihoods from 40 on."""
+    table = rows(birads="2")
+    table.loc[table["case"].isin(["c1", "c3"]), "birads"] = "0"
+    table.loc[table["reader"] == "Dee", "birads"] = ""
+    given = study(table)
+    cut = Cut("birads", birads="0, 4A and higher")
+    assert strategy_table(given, "aided", cut).groupby("case")["recalled"].mean().to_dict() == {
+        "c1": 1,
+        "c2": 0,
+        "c3": 1,
+        "c4": 0,
+    }
+    assert set(strategy_table(given, "aided", cut)["reader"]) == {"Ann", "Bob", "Cid"}
+    figures = reader_figures(given, cut)
+    ann, dee = figures["Ann", "unaided"], figures["Dee", "unaided"]
+    assert (ann["sensitivity"].value, ann["specificity"].value, ann["accuracy"].value) == (0.5, 0.5, 1)
+    assert (dee["sensitivity"].value, dee["sensitivity"].n, dee["accuracy"].n) == (None, 0, 4)
+    assert reader_figures(given, Cut("likelihood", least=40))["Bob", "unaided"]["sensitivity"].value == 0.5
+
+
+def test_the_models_threshold_is_its_lowest_positive_score():
+    """0.9 and 0.7 were called malignant; where nothing was, there is none."""
+    assert model_threshold(study()) == 0.7
+    assert model_threshold(study(rows(predicted="benign"))) is None
 
 
 def test_model_scores_and_codes_follow_the_cases():

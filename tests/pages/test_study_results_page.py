@@ -159,6 +159,53 @@ def imported(table, name="Elsewhere"):
     return open_page("study_results", user="Lea", study=f"i{added.id}")
 
 
+def waited(at, done):
+    """The page once slow work is there."""
+    for _ in range(20):
+        if done(at):
+            break
+        at.run(timeout=60)
+    assert not at.exception
+    return at
+
+
+def test_an_incomplete_reader_can_be_left_out_of_mrmc(store):
+    """Bob read one case: the page says so with the true reason, and without Bob there is an analysis, and a plan."""
+    table = rows()
+    at = imported(table[(table["reader"] != "Bob") | (table["case"] == "c1")])
+    at.segmented_control(key="sr_section").set_value("MRMC").run()
+    assert "Bob 1, Cid 4" in at.error[0].value
+    assert "1 of 4 cases stay" in said(at)
+    assert "Without Bob 4 would stay" in said(at)
+    at.multiselect[0].set_value(["Ann", "Cid", "Dee"]).run(timeout=60)
+    waited(at, lambda at: any("Test" in frame.value for frame in at.dataframe))
+    assert not at.error
+    assert "AUC: 3 readers, 2 positive and 2 negative cases" in said(at)
+    at.segmented_control(key="sr_section").set_value("Planner").run(timeout=60)
+    assert "3 readers and 4 cases" in said(waited(at, lambda at: at.get("plotly_chart")))
+    at.multiselect[0].set_value([]).run()
+    assert "Choose at least one reader" in at.info[0].value
+
+
+def test_one_cut_holds_for_readers_mrmc_and_what_if(store):
+    """Positive from BI-RADS 0, 3 and higher: sensitivity 1 and specificity 0, also after a change of section."""
+    at = imported(rows(birads="3"))
+    at.segmented_control(key="sr_called").set_value("birads").run()
+    at.selectbox(key="sr_birads").set_value("0, 3 and higher").run()
+    assert "Sensitivity and specificity of BI-RADS 0, 3 and higher" in said(at)
+    assert set(at.dataframe[0].value["Unaided"]) == {"1.00 (0.34–1.00), n = 2"}
+    at.segmented_control(key="sr_section").set_value("What if").run(timeout=60)
+    waited(at, lambda at: any("Strategy" in frame.value for frame in at.dataframe))
+    assert "Recalled is BI-RADS 0, 3 and higher" in said(at)
+    assert next(f.value for f in at.dataframe if "Strategy" in f.value)["Recall rate"].iloc[0].startswith("100 %")
+    at.segmented_control(key="sr_section").set_value("MRMC").run(timeout=60)
+    at.segmented_control(key="sr_figure").set_value("specificity").run(timeout=60)
+    waited(at, lambda at: any("Test" in frame.value for frame in at.dataframe))
+    assert "Specificity, positive is BI-RADS 0, 3 and higher" in said(at)
+    at = imported(rows(likelihood=None).drop(columns="likelihood"), "Classes only")
+    assert not [c for c in at.segmented_control if c.key == "sr_called"]
+
+
 def test_the_data_section_says_what_the_imrmc_file_holds(store):
     """Likelihoods but for Dee's; classes under their own name."""
     table = rows()
