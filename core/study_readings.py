@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -45,7 +45,7 @@ class StudyReadings:
     `predicted` and `score` (probability of the positive class, 0–1) are the model's of the case; `likelihood` and
     `confidence` are 0–100, `seconds` ≥ 0; missing numbers are NaN, missing texts empty. `regions` is JSON. `repeat` is 1
     where a reader read a case a second time in the same phase, else 0; `withdrawn` says that the reader was taken out of the
-    study, whose readings count only `with_withdrawn`.
+    study, whose readings count only `with_withdrawn`. `pseudonyms` (reader -> name) are what files that leave call the readers.
     """
 
     name: str
@@ -53,6 +53,7 @@ class StudyReadings:
     rows: pd.DataFrame
     origin: Origin = "study"
     with_withdrawn: bool = False
+    pseudonyms: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def readings(self) -> pd.DataFrame:

@@ -39,7 +39,8 @@ def own_study(session: Session, study: ReaderStudy) -> StudyReadings:
     if table.empty:
         raise Refused("Nothing was read in this study.")
     origin: Origin = "simulated" if study.simulated else "study"
-    return StudyReadings(study.name, study.task, stored_readings(table, get_task(study.task)), origin)
+    rows, names = stored_readings(table, get_task(study.task)), study_results.pseudonyms(session, study.id)
+    return StudyReadings(study.name, study.task, rows, origin, pseudonyms=names)
 
 
 def imported_study(session: Session, study: ImportedStudy) -> StudyReadings:

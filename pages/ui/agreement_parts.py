@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,7 @@ from core.study_readings import Origin, StudyReadings, What, model_codes, rating
 from core.tasks import TASKS
 from pages.ui import study_repeats
 from pages.ui.study_data import computed
-from pages.ui.study_tables import shown, study_chart, study_csv, text
+from pages.ui.study_tables import estimate_rows, shown, study_chart, study_csv, text
 
 MEANINGS = {
     "percent agreement": "Share of pairs of readers who say the same of a case. Agreement by chance is in it.",
@@ -56,7 +56,7 @@ class Rated:
     """What agreement among readers is counted of: one phase of a reader study, or daily work.
 
     `key` holds the fingerprint of all that goes in; `given` is what readers said anything of; `with_model` gives the statistic of
-    every model with every reader. Both functions may be slow.
+    every model with every reader. Both functions may be slow. `pseudonyms` (reader -> name) are what files call readers.
     """
 
     task: str
@@ -65,6 +65,7 @@ class Rated:
     ratings: Callable[[What], Ratings]
     with_model: Callable[[PairStatistic, str], PairwiseMatrix]
     origin: Origin = "study"
+    pseudonyms: Mapping[str, str] = field(default_factory=dict)
 
 
 def of_study(study: StudyReadings, phase: str) -> Rated:
@@ -77,7 +78,9 @@ def of_study(study: StudyReadings, phase: str) -> Rated:
     given: tuple[What, ...] = ("label", "birads", "likelihood")
     there = tuple(what for what in given if (study.readings[what].notna() & (study.readings[what] != "")).any())
     key = (study.fingerprint, phase)
-    return Rated(study.task, key, there, lambda what: ratings_of(study, phase, what), with_model, study.origin)
+    return Rated(
+        study.task, key, there, lambda what: ratings_of(study, phase, what), with_model, study.origin, study.pseudonyms
+    )
 
 
 def coefficients(rated: Rated, key: str) -> None:
@@ -163,7 +166,7 @@ def matrices(rated: Rated, key: str) -> None:
 def _matrix(rated: Rated, matrix: PairwiseMatrix, title: str, name: str) -> None:
     def data() -> pd.DataFrame:
         return pd.DataFrame([
-            {"row": a, "column": b, "value": e.value, "low": e.low, "high": e.high, "n": e.n}
+            {"statistic": matrix.statistic, "row": a, "column": b, "value": e.value, "low": e.low, "high": e.high, "n": e.n}
             for (a, b), e in matrix.estimates.items()
         ])  # fmt: skip
 
@@ -183,7 +186,7 @@ def groups(study: StudyReadings, phase: str, key: str, facts: Mapping[str, dict[
     left, right = st.columns([3, 2], gap="large")
     with left:
         figure = figures_readers.groups_figure(found, f"Agreement by {chosen.lower()}", "Pairs who agree")
-        study_chart(study, figure, f"{key}-groups", lambda: pd.DataFrame(rows))
+        study_chart(study, figure, f"{key}-groups", lambda: estimate_rows(found).rename(columns={"figure": chosen}))
     with right:
         shown(pd.DataFrame(rows), "Agreement in groups")
         st.caption(

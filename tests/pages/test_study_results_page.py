@@ -1,14 +1,17 @@
 """Results of a reader study on the pages: every section runs, numbers are right, nobody sees what is not theirs."""
 
+import dataclasses
+
 import pandas as pd
 import pytest
 
 from core.reader_records import Rules
 from core.records import Refused
-from core.study_exchange import export_table, imrmc_file
+from core.study_exchange import NOTICE, export_table, imrmc_file
+from core.study_readings import reader_figures
 from db import engine, reader_studies, readers, studies, study_files, users
 from db.users import User
-from pages.ui import study_data, study_exchange
+from pages.ui import agreement_parts, study_data, study_exchange, study_readers, study_tables
 from tests.core.study_readings_factory import rows, study
 from tests.db import make
 from tests.db.test_reader_studies import read_all
@@ -148,6 +151,27 @@ def test_what_pages_give_away_carries_pseudonyms(store):
     assert "Ann" not in given
     assert "Bob" not in given
     assert "Research use, not for diagnosis" in given
+
+
+def test_every_table_that_leaves_has_pseudonyms_and_the_notice(store):
+    """Beside the export: readers, pairs of readers, and the rows in the order of the pseudonyms, not of the names."""
+    people()
+    closed()
+    readings = study_data.load(LEAD, study_data.finished_studies(LEAD)[0])
+    codes = readings.pseudonyms
+    assert sorted(codes) == ["Ann", "Bob"]
+    swapped = dataclasses.replace(readings, pseudonyms={"Ann": "R02", "Bob": "R01"})
+    table = study_tables.given_away(swapped, study_readers._figures_csv(reader_figures(readings)))
+    assert list(dict.fromkeys(table["reader"])) == ["R01", "R02"]
+    assert set(table["notice"]) == {NOTICE}
+    pairs = pd.DataFrame({"row": ["Ann", "Model"], "column": ["Bob", "Ann"], "value": [1.0, 2.0]})
+    given = study_tables.given_away(swapped, pairs)
+    assert given[["row", "column"]].values.tolist() == [["Model", "R02"], ["R02", "R01"]]
+    assert "simulated" not in given
+    simulated = dataclasses.replace(readings, origin="simulated")
+    assert study_tables.given_away(simulated, pairs)["simulated"].all()
+    rated = agreement_parts.of_study(readings, "aided")
+    assert rated.pseudonyms == codes
 
 
 def imported(table, name="Elsewhere"):
