@@ -24,6 +24,7 @@ Origin = Literal["study", "simulated", "imported"]
 Reference = Literal["dataset", "adjudicated"]
 What = Literal["label", "birads", "likelihood"]
 PHASES = ("unaided", "aided")
+LIKELIHOODS = tuple(str(k) for k in range(101))
 
 COLUMNS = (
     "case", "reader", "phase", "repeat", "label", "likelihood", "confidence", "birads", "seconds", "truth", "adjudicated",
@@ -187,11 +188,20 @@ def strategy_table(study: StudyReadings, phase: str, cut: Cut = CLASS) -> pd.Dat
 
 
 def ratings_of(study: StudyReadings, phase: str, what: What = "label") -> Ratings:
-    """Classes, BI-RADS categories or likelihoods of one phase, as agreement statistics take them; `Refused` without any."""
+    """Classes, BI-RADS categories or likelihoods of one phase, as agreement statistics take them; `Refused` without any.
+
+    The categories are all there could be, whatever occurs: coefficients that count them are the same as in daily work.
+    """
     rows = study.readings[study.readings["phase"] == phase]
     given = rows[what].where(rows[what].notna() & (rows[what] != ""), None)
-    order = {"label": get_task(study.task).classes, "birads": BIRADS}.get(what, ())
+    order = {"label": get_task(study.task).classes, "birads": BIRADS}.get(what) or _likelihoods(rows["likelihood"])
     return ratings_table(rows.drop(columns=what).assign(rating=given), order)
+
+
+def _likelihoods(given: pd.Series) -> tuple[str, ...]:
+    """`LIKELIHOODS`, and between them the fractions that imported studies may hold."""
+    fractions = {repr(float(v)) for v in given.dropna().unique() if v != int(v)}
+    return tuple(sorted((*LIKELIHOODS, *fractions), key=float)) if fractions else LIKELIHOODS
 
 
 def repeat_ratings(study: StudyReadings, phase: str, what: What = "label") -> pd.DataFrame:

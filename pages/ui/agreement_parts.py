@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,8 +11,8 @@ import pandas as pd
 import streamlit as st
 
 from core import figures_readers
-from core.daily_readings import MOST_GROUPS, fact_group
-from core.records import Estimate
+from core.daily_readings import CATEGORIES, MOST_GROUPS, fact_group
+from core.records import BIRADS_ORDERED, Estimate
 from core.statistics.agreement_groups import reader_agreement_in_groups
 from core.statistics.agreement_numbers import limits_of_agreement
 from core.statistics.agreement_summary import (
@@ -21,12 +21,13 @@ from core.statistics.agreement_summary import (
     PairwiseMatrix,
     against,
     agreement_summary,
+    coefficient_names,
     pairwise,
 )
 from core.statistics.agreement_table import Ratings
 from core.statistics.subgroups import bands
 from core.study_readings import Origin, StudyReadings, What, model_codes, ratings_of
-from core.tasks import TASKS
+from core.tasks import TASKS, Task
 from pages.ui import study_repeats
 from pages.ui.study_data import computed
 from pages.ui.study_tables import estimate_rows, shown, study_chart, study_csv, text
@@ -84,22 +85,26 @@ def of_study(study: StudyReadings, phase: str) -> Rated:
 
 
 def coefficients(rated: Rated, key: str) -> None:
-    """The coefficients that are asked for, with n, interval and a sentence on each."""
+    """The coefficients that are asked for, with n, interval and a sentence on each; others are not computed."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         what: What = st.segmented_control(
             "Agreement on", rated.given, default=rated.given[0], required=True, format_func=_WHAT.get, key=f"{key}_what"
         )
+        task = TASKS[rated.task]
+        positive = (task.positive or "") if what == "label" else ""
+        names = coefficient_names(_LEVELS[what], CATEGORIES.get(what, task.classes), positive)
+        chosen = st.multiselect("Coefficients", names, default=_usual(names, what), key=f"{key}_which:{what}")
 
-        def work(_: object) -> tuple[dict[str, Estimate], Ratings]:
-            ratings = rated.ratings(what)
-            positive = TASKS[rated.task].positive if what == "label" else None
-            return agreement_summary(ratings, _LEVELS[what], positive or ""), ratings
+    def work(_: object) -> tuple[dict[str, Estimate], Ratings]:
+        ratings = rated.ratings(what)
+        ordered = BIRADS_ORDERED if what == "birads" else ()
+        asked = tuple(chosen) or names[:1]  # nothing at all would mean everything
+        return agreement_summary(ratings, _LEVELS[what], positive, ordered=ordered, only=asked), ratings
 
-        result = computed(("coefficients", *rated.key, what), work)
-        if result is None:
-            return
-        found, ratings = result
-        chosen = st.multiselect("Coefficients", list(found), default=_usual(list(found)), key=f"{key}_which:{what}")
+    result = computed(("coefficients", *rated.key, what, *sorted(chosen)), work)
+    if result is None:
+        return
+    found, ratings = result
     if chosen:
         rows = [{"Coefficient": name, "Value": text(found[name], 3)} for name in chosen]
         shown(pd.DataFrame(rows), "Agreement coefficients")
@@ -107,14 +112,35 @@ def coefficients(rated: Rated, key: str) -> None:
         for name in chosen:
             meanings.setdefault(_meaning(name), []).append(name)
         st.caption("  \n".join(f"**{', '.join(names)}**: {words}" for words, names in meanings.items()))
+        study_csv(rated, lambda: estimate_rows(found), f"{key}-coefficients-{what}")
     st.caption(f"{len(ratings.readers):,} readers, {len(ratings.cases):,} cases; 95 % intervals over cases.")
+    if what == "birads":
+        _say_unordered(ratings)
     if what == "likelihood" and len(ratings.readers) > 1:
         _limits(ratings, key)
 
 
-def _usual(names: list[str]) -> list[str]:
-    wanted = ("percent agreement", "Fleiss' kappa", "Gwet's AC1", "Krippendorff's alpha", "ICC(2,1)")
-    return [name for name in names if name in wanted or name.startswith("agreement on")] or names
+def _say_unordered(ratings: Ratings) -> None:
+    """BI-RADS 0 and 6 are no degrees of suspicion."""
+    left = ratings.given - ratings.only(BIRADS_ORDERED).given
+    if left:
+        st.caption(
+            f"{left:,} of {ratings.given:,} ratings are 0 (incomplete) or 6 (known malignancy), which are no degrees of suspicion: "
+            "weighted and ordinal coefficients leave them out, the others count them."
+        )
+
+
+def _usual(names: Sequence[str], what: What) -> list[str]:
+    wanted = (
+        "percent agreement",
+        "Fleiss' kappa",
+        "Gwet's AC1",
+        "Krippendorff's alpha",
+        "Krippendorff's alpha, ordinal",
+    )
+    if what == "likelihood":  # whether two numbers of 0–100 are equal says little
+        wanted = ("Krippendorff's alpha, interval", "ICC(2,1)")
+    return [name for name in names if name in wanted or name.startswith("agreement on")]
 
 
 def _meaning(name: str) -> str:
@@ -139,18 +165,28 @@ def _limits(ratings: Ratings, key: str) -> None:
 
 
 def matrices(rated: Rated, key: str) -> None:
-    """Every two readers, and the model against each, as heatmaps with numbers."""
-    positive = TASKS[rated.task].positive
-    statistic: PairStatistic = st.segmented_control(
-        "Statistic", [s for s in PAIR_STATISTICS if positive or s in ("raw", "kappa")], default="kappa", required=True,
-        format_func=_PAIRS.get, key=f"{key}_pairs", label_visibility="collapsed",
-    )  # fmt: skip
-    found = computed(
-        ("pairs", *rated.key, statistic),
-        lambda job: (
-            pairwise(rated.ratings("label"), statistic, positive or ""), rated.with_model(statistic, positive or ""),
-        ),
-    )  # fmt: skip
+    """Every two readers, and the model against each, as heatmaps with numbers; the model gives classes only."""
+    task = TASKS[rated.task]
+    positive = task.positive or ""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        kinds = [what for what in rated.given if what != "likelihood"]
+        what: What = "label"
+        if len(kinds) > 1:
+            what = st.segmented_control(
+                "Agreement on", kinds, default="label", required=True, format_func=_WHAT.get, key=f"{key}_pairs_what"
+            )
+        statistic: PairStatistic = st.segmented_control(
+            "Statistic", _pair_statistics(what, task), default="kappa", required=True, format_func=_PAIRS.get,
+            key=f"{key}_pairs:{what}",
+        )  # fmt: skip
+    weighted = what == "birads" and statistic in ("linear", "quadratic")
+
+    def work(_: object) -> tuple[PairwiseMatrix, PairwiseMatrix | None]:
+        ratings, named = rated.ratings(what), positive if what == "label" else ""
+        between = pairwise(ratings.only(BIRADS_ORDERED) if weighted else ratings, statistic, named)
+        return between, rated.with_model(statistic, named) if what == "label" else None
+
+    found = computed(("pairs", *rated.key, what, statistic), work)
     if found is None:
         return
     between, with_model = found
@@ -159,8 +195,20 @@ def matrices(rated: Rated, key: str) -> None:
     if several:
         with left:
             _matrix(rated, between, f"{_PAIRS[statistic]}, reader and reader", f"{key}-readers")
-    with right if several else left:
-        _matrix(rated, with_model, f"{_PAIRS[statistic]}, model and reader", f"{key}-model")
+    if with_model is not None:
+        with right if several else left:
+            _matrix(rated, with_model, f"{_PAIRS[statistic]}, model and reader", f"{key}-model")
+    if weighted:
+        _say_unordered(rated.ratings(what))
+
+
+def _pair_statistics(what: What, task: Task) -> list[PairStatistic]:
+    """Weights need an order of three at least: of two classes a weighted kappa is the plain one."""
+    if what == "birads":
+        return ["raw", "kappa", "linear", "quadratic"]
+    if task.positive is None:
+        return ["raw", "kappa"]
+    return [s for s in PAIR_STATISTICS if len(task.classes) > 2 or s not in ("linear", "quadratic")]
 
 
 def _matrix(rated: Rated, matrix: PairwiseMatrix, title: str, name: str) -> None:

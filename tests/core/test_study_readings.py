@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from core.daily_readings import CATEGORIES
 from core.records import Refused
 from core.statistics.model_effect import model_effect
 from core.statistics.reading_strategies import Scenario, what_if
@@ -94,6 +95,17 @@ def test_recalls_and_figures_follow_the_cut():
     assert (ann["sensitivity"].value, ann["specificity"].value, ann["accuracy"].value) == (0.5, 0.5, 1)
     assert (dee["sensitivity"].value, dee["sensitivity"].n, dee["accuracy"].n) == (None, 0, 4)
     assert reader_figures(given, Cut("likelihood", least=40))["Bob", "unaided"]["sensitivity"].value == 0.5
+
+
+def test_likelihoods_have_the_categories_of_daily_work():
+    """0 to 100 whatever occurs, and the fractions of imported studies between them."""
+    assert ratings_of(study(), "unaided", "likelihood").categories == CATEGORIES["likelihood"]
+    table = rows()
+    table["likelihood"] = table["likelihood"].astype(float)
+    table.loc[table.index[0], "likelihood"] = 72.5
+    found = ratings_of(study(table), "unaided", "likelihood")
+    assert len(found.categories) == 102
+    assert found.categories[72:75] == ("72", "72.5", "73")
 
 
 def test_the_models_threshold_is_its_lowest_positive_score():

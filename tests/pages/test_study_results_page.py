@@ -230,6 +230,27 @@ def test_one_cut_holds_for_readers_mrmc_and_what_if(store):
     assert not [c for c in at.segmented_control if c.key == "sr_called"]
 
 
+def test_birads_is_compared_two_by_two_without_0_and_6_where_order_counts(store):
+    """Weighted kappas are offered of BI-RADS and not of two classes; what has no place in the order is said."""
+    table = rows()
+    table["birads"] = [("0", "2", "4A", "5")[i % 4] for i in range(len(table))]
+    at = imported(table)
+    at.segmented_control(key="sr_section").set_value("Agreement").run()
+    at.segmented_control(key="sr_agr_part").set_value("Two by two").run()
+    assert "linear" not in str(at.segmented_control(key="sr_agr_pairs:label").proto.options)
+    assert "Positive agreement" in str(at.segmented_control(key="sr_agr_pairs:label").proto.options)
+    at.segmented_control(key="sr_agr_pairs_what").set_value("birads").run()
+    at.segmented_control(key="sr_agr_pairs:birads").set_value("quadratic").run(timeout=60)
+    waited(at, lambda at: at.get("plotly_chart"))
+    assert len(at.get("plotly_chart")) == 1  # the model names no category
+    assert "4 of 16 ratings are 0" in said(at)
+    at.segmented_control(key="sr_agr_part").set_value("Coefficients").run()
+    at.segmented_control(key="sr_agr_what").set_value("birads").run(timeout=60)
+    waited(at, lambda at: at.dataframe)
+    assert "Krippendorff's alpha, ordinal" in at.dataframe[0].value["Coefficient"].tolist()
+    assert "4 of 16 ratings are 0" in said(at)
+
+
 def test_the_data_section_says_what_the_imrmc_file_holds(store):
     """Likelihoods but for Dee's; classes under their own name."""
     table = rows()
