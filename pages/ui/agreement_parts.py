@@ -227,7 +227,7 @@ def groups(study: StudyReadings, phase: str, key: str, facts: Mapping[str, dict[
     if len(ratings.readers) < 2:
         st.caption("Agreement between readers needs two of them.")
         return
-    choices = case_groups(study, ratings.cases, facts)
+    choices = case_groups(study, phase, ratings.cases, facts)
     chosen = st.selectbox("Group cases by", list(choices), key=f"{key}_group", width=320)
     found = reader_agreement_in_groups(ratings, choices[chosen])
     rows = [{chosen: name.replace("_", " "), "Pairs of readers who agree": text(e)} for name, e in found.items()]
@@ -243,9 +243,13 @@ def groups(study: StudyReadings, phase: str, key: str, facts: Mapping[str, dict[
 
 
 def case_groups(
-    study: StudyReadings, cases: tuple[str, ...], facts: Mapping[str, dict[str, object]]
+    study: StudyReadings, phase: str, cases: tuple[str, ...], facts: Mapping[str, dict[str, object]]
 ) -> dict[str, list[str]]:
-    """Title -> one group name per case: groupings that split these cases into 2 to 12 groups, and always the reference."""
+    """Title -> one group name per case: groupings that split these cases into 2 to 12 groups, and always the reference.
+
+    Readers are sure of their class by their confidence in it, or, where they gave likelihoods instead, by how far these lie from
+    50: twice that distance, 0–100, as the mean over the readings of the phase.
+    """
     first = study.readings.drop_duplicates("case").set_index("case").reindex(list(cases))
     score = first["score"].to_numpy(np.float64)
     sure = np.maximum(score, 1 - score)
@@ -253,14 +257,14 @@ def case_groups(
         "" if not np.isfinite(v) else band
         for v, band in zip(sure, bands(np.nan_to_num(sure).tolist(), _CERTAINTY), strict=True)
     ]
-    confidence = study.readings.groupby("case")["confidence"].mean().reindex(list(cases)).to_numpy(np.float64)
-    given = ["" if not np.isfinite(v) else band
-             for v, band in zip(confidence, bands(np.nan_to_num(confidence).tolist(), (25, 50, 75)), strict=True)]  # fmt: skip
+    said = study.readings[study.readings["phase"] == phase].assign(sure=lambda t: 2 * (t["likelihood"] - 50).abs())
+    confidence, sureness = (_banded_means(said, name, cases) for name in ("confidence", "sure"))
     found = {"Reference standard": first["truth"].tolist()}
     more = {
         "Model's class": first["predicted"].tolist(),
         "Model's certainty": certainty,
-        "Readers' mean confidence": given,
+        "Readers' mean confidence": confidence,
+        "Readers' mean certainty, from likelihoods": sureness,
     }
     names = sorted({name for own in facts.values() for name in own})
     more |= {
@@ -271,6 +275,13 @@ def case_groups(
         if 2 <= len(set(own) - {""}) <= MOST_GROUPS:
             found[title] = own
     return found
+
+
+def _banded_means(rows: pd.DataFrame, column: str, cases: tuple[str, ...]) -> list[str]:
+    """The band of each case's mean of a column of 0–100, '' where nobody gave it."""
+    means = rows.groupby("case")[column].mean().reindex(list(cases)).to_numpy(np.float64)
+    named = bands(np.nan_to_num(means).tolist(), (25, 50, 75))
+    return ["" if not np.isfinite(v) else band for v, band in zip(means, named, strict=True)]
 
 
 def facts_of(table: pd.DataFrame) -> dict[str, dict[str, object]]:

@@ -251,6 +251,24 @@ def test_birads_is_compared_two_by_two_without_0_and_6_where_order_counts(store)
     assert "4 of 16 ratings are 0" in said(at)
 
 
+def test_likelihoods_have_coefficients_of_numbers_and_groups_of_certainty(store):
+    """Not how often two numbers of 0 to 100 are equal; and certainty is how far they lie from 50."""
+    at = imported(rows())
+    at.segmented_control(key="sr_section").set_value("Agreement").run()
+    at.segmented_control(key="sr_agr_what").set_value("likelihood").run(timeout=60)
+    waited(at, lambda at: at.dataframe)
+    assert at.dataframe[0].value["Coefficient"].tolist() == ["Krippendorff's alpha, interval", "ICC(2,1)"]
+    title = "Readers' mean certainty, from likelihoods"
+    found = agreement_parts.case_groups(study(), "unaided", ("c1", "c2", "c3", "c4"), {})
+    assert title in found
+    # c1: 80, 40, 70, 55 lie 30, 10, 20, 5 from 50: 65 / 4 * 2 = 32.5; c2: 10, 20, 20, 5; c3: 10, 10, 20, 5; c4: 30, 30, 20, 40
+    assert found[title] == ["25–50", "25–50", "≤ 25", "50–75"]
+    sure = agreement_parts.case_groups(study(rows(confidence=90)), "unaided", ("c1", "c2"), {})
+    assert "Readers' mean confidence" not in sure  # one group is no grouping
+    at.segmented_control(key="sr_agr_part").set_value("Groups").run()
+    assert title in at.selectbox(key="sr_agr_group").options
+
+
 def test_the_data_section_says_what_the_imrmc_file_holds(store):
     """Likelihoods but for Dee's; classes under their own name."""
     table = rows()
