@@ -21,7 +21,7 @@ NEEDED = ("case", "reader", "phase", "label", "truth")
 MOST_ROWS = 1_000_000
 LONGEST_NAME = 200  # of a case or reader: a content hash has 64 characters
 _RANGES = {"repeat": (0, 1), "likelihood": (0, 100), "confidence": (0, 100), "seconds": (0, 1e7), "score": (0, 1)}
-_PER_CASE = ("truth", "adjudicated", "predicted", "score")
+_PER_CASE = ("truth", "adjudicated", "predicted", "score", "patient")
 
 
 def export_table(study: StudyReadings, names: Mapping[str, str], *, comments: bool = False) -> pd.DataFrame:
@@ -146,6 +146,9 @@ def _checked_texts(rows: pd.DataFrame, task: Task, name: str) -> pd.DataFrame:
         _refuse(rows[column] == "", name, f"the {column} is empty")
         unfit = [not text.isprintable() or len(text) > LONGEST_NAME for text in rows[column]]
         _refuse(pd.Series(unfit), name, f"the {column} must be of 1 to {LONGEST_NAME} printable characters")
+    rows["patient"] = rows["patient"].str.strip()
+    unfit = [bool(text) and (not text.isprintable() or len(text) > LONGEST_NAME) for text in rows["patient"]]
+    _refuse(pd.Series(unfit), name, f"the patient must be of at most {LONGEST_NAME} printable characters")
     rows["phase"] = rows["phase"].str.strip().str.lower()
     _refuse(~rows["phase"].isin(PHASES), name, f"the phase must be {' or '.join(PHASES)}")
     for column, optional in (("label", False), ("truth", True), ("adjudicated", True), ("predicted", True)):

@@ -16,7 +16,7 @@ from core.records import BIRADS, Estimate, Refused
 from core.statistics.agreement_table import Ratings, ratings_table
 from core.statistics.discrimination import auc
 from core.statistics.estimates import mean_estimate, undefined
-from core.statistics.proportions import wilson
+from core.statistics.linearised import clustered_proportion
 from core.study_cuts import CLASS, Cut, called
 from core.tasks import Task, get_task
 
@@ -28,13 +28,14 @@ LIKELIHOODS = tuple(str(k) for k in range(101))
 
 COLUMNS = (
     "case", "reader", "phase", "repeat", "label", "likelihood", "confidence", "birads", "seconds", "truth", "adjudicated",
-    "predicted", "score", "regions", "comment", "created_at", "withdrawn",
+    "predicted", "score", "regions", "comment", "created_at", "withdrawn", "patient",
 )  # fmt: skip
 KEY = ["case", "reader", "phase", "repeat"]
 _NUMBERS = ("likelihood", "confidence", "seconds", "score")
 _LATER = {
     "repeat": 0,
     "withdrawn": False,
+    "patient": "",
 }  # columns that came later, with what they are where nothing is said
 
 
@@ -43,10 +44,11 @@ class StudyReadings:
     """A reader study that is over: one row of `rows` per reader, case, phase and repeat, with the columns `COLUMNS`.
 
     `truth` is the dataset's reference standard and `adjudicated` the adjudicators', both classes of the task or empty;
-    `predicted` and `score` (probability of the positive class, 0–1) are the model's of the case; `likelihood` and
-    `confidence` are 0–100, `seconds` ≥ 0; missing numbers are NaN, missing texts empty. `regions` is JSON. `repeat` is 1
-    where a reader read a case a second time in the same phase, else 0; `withdrawn` says that the reader was taken out of the
-    study, whose readings count only `with_withdrawn`. `pseudonyms` (reader -> name) are what files that leave call the readers.
+    `patient` is a code that cases of one patient share, empty where it is not known; `predicted` and `score` (probability of
+    the positive class, 0–1) are the model's of the case; `likelihood` and `confidence` are 0–100, `seconds` ≥ 0; missing numbers
+    are NaN, missing texts empty. `regions` is JSON. `repeat` is 1 where a reader read a case a second time in the same phase,
+    else 0; `withdrawn` says that the reader was taken out of the study, whose readings count only `with_withdrawn`.
+    `pseudonyms` (reader -> name) are what files that leave call the readers.
     """
 
     name: str
@@ -84,6 +86,16 @@ class StudyReadings:
     def phases(self) -> tuple[str, ...]:
         """The phases in which anything was read, unaided first."""
         return tuple(phase for phase in PHASES if (self.readings["phase"] == phase).any())
+
+    @cached_property
+    def patients(self) -> Mapping[str, str]:
+        """Case -> its patient; a case of which none is known is a patient of its own."""
+        first = self.rows.drop_duplicates("case")
+        return {case: patient or f"case {case}" for case, patient in zip(first["case"], first["patient"], strict=True)}
+
+    def patients_of(self, rows: pd.DataFrame) -> np.ndarray:
+        """The patient (N,) of each row with a case."""
+        return rows["case"].map(self.patients).to_numpy(object)
 
     @property
     def positive(self) -> str:
@@ -171,7 +183,7 @@ def effect_table(study: StudyReadings) -> pd.DataFrame:
     both = both.rename(columns={
         "truth_unaided": "truth", "predicted_unaided": "model", "label_unaided": "unaided", "label_aided": "aided",
     })  # fmt: skip
-    return both.drop(columns=["truth_aided", "predicted_aided"])
+    return both.drop(columns=["truth_aided", "predicted_aided"]).assign(patient=study.patients_of(both))
 
 
 def strategy_table(study: StudyReadings, phase: str, cut: Cut = CLASS) -> pd.DataFrame:
@@ -182,7 +194,7 @@ def strategy_table(study: StudyReadings, phase: str, cut: Cut = CLASS) -> pd.Dat
     rows = rows.assign(recalled=called(rows, study.positive, cut)).dropna(subset=["recalled"])
     table = pd.DataFrame({
         "case": rows["case"], "reader": rows["reader"], "truth": (rows["truth"] == study.positive).astype(int),
-        "recalled": rows["recalled"].astype(int), "score": rows["score"],
+        "recalled": rows["recalled"].astype(int), "score": rows["score"], "patient": study.patients_of(rows),
     })  # fmt: skip
     return table if np.isfinite(table["score"]).all() else table.drop(columns="score")
 
@@ -232,27 +244,28 @@ def reader_figures(study: StudyReadings, cut: Cut = CLASS) -> dict[tuple[str, st
     """(reader, phase) -> accuracy, sensitivity, specificity, auc, seconds of that reader's own readings with a reference.
 
     Accuracy is of the class given, sensitivity and specificity of what is positive by `cut`, AUC of the likelihood; the latter
-    three are left out of tasks without a positive class. Wilson, DeLong and Student's t intervals over cases.
+    three are left out of tasks without a positive class. Wilson and DeLong intervals, over patients where some have several
+    cases, and Student's t over cases.
     """
     positive = get_task(study.task).positive
     found = {}
     for reader in study.readers:
         for phase in study.phases:
             own = study.readings[(study.readings["reader"] == reader) & (study.readings["phase"] == phase)]
-            found[reader, phase] = _figures(own, positive, cut)
+            found[reader, phase] = _figures(own.assign(patient=study.patients_of(own)), positive, cut)
     return found
 
 
 def _figures(rows: pd.DataFrame, positive: str | None, cut: Cut) -> dict[str, Estimate]:
     timed = rows["seconds"].dropna().to_numpy()
     rows = rows[rows["truth"] != ""]
-    right = (rows["label"] == rows["truth"]).to_numpy()
-    figures = {"accuracy": wilson(int(right.sum()), len(right))}
+    right, patients = (rows["label"] == rows["truth"]).to_numpy(), rows["patient"].to_numpy(str)
+    figures = {"accuracy": clustered_proportion(right, patients)}
     if positive is not None:
         figures |= _sensitivity_and_specificity(rows, positive, cut)
         cancer, known = (rows["truth"] == positive).to_numpy(), np.isfinite(rows["likelihood"].to_numpy())
         figures["auc"] = (
-            auc(cancer[known].astype(int), rows["likelihood"].to_numpy()[known])
+            auc(cancer[known].astype(int), rows["likelihood"].to_numpy()[known], patients=patients[known])
             if known.any()
             else undefined(0, "DeLong", "no likelihoods were given")
         )
@@ -263,11 +276,11 @@ def _figures(rows: pd.DataFrame, positive: str | None, cut: Cut) -> dict[str, Es
 def _sensitivity_and_specificity(rows: pd.DataFrame, positive: str, cut: Cut) -> dict[str, Estimate]:
     """Of the readings of which `cut` says anything."""
     said, cancer = called(rows, positive, cut), (rows["truth"] == positive).to_numpy()
-    known, yes = np.isfinite(said), said == 1
+    known, yes, patients = np.isfinite(said), said == 1, rows["patient"].to_numpy(str)
     found = {}
     for name, own, hits in (("sensitivity", cancer & known, yes), ("specificity", ~cancer & known, ~yes)):
         reason = f"no {'positive' if name == 'sensitivity' else 'negative'} cases"
-        found[name] = wilson(int((own & hits).sum()), int(own.sum()), reason=reason)
+        found[name] = clustered_proportion(hits[own], patients[own], reason=reason)
     return found
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from core.reader_records import ReaderStudy
 from core.records import Refused
 from db.adjudication import adjudicated_references
 from db.frames import frame
@@ -24,19 +25,31 @@ _CHUNK = 500  # ids in one query: databases limit the parameters of a statement
 def result_readings(session: Session, number: int) -> pd.DataFrame:
     """The newest readings of a closed reader study with the model's results and the adjudicators' decisions.
 
-    Columns of `study_readings`, and predicted and probabilities (class -> 0–1, None where the model made no prediction), and
-    adjudicated (a class, or empty). `Refused` until the study is closed.
+    Columns of `study_readings`, and predicted and probabilities (class -> 0–1, None where the model made no prediction),
+    adjudicated (a class, or empty) and patient (see `patient_codes`). `Refused` until the study is closed.
     """
     table = study_readings(session, number)
     study = get_reader_study(session, number)
     assert study is not None
     said = model_results(session, list_cases(session, number), study.model_version)
-    decided = adjudicated_references(session, study.task)
+    decided, patients = adjudicated_references(session, study.task), patient_codes(session, study)
     return table.assign(
         predicted=[said.get(case, ("", None))[0] for case in table["study_id"]],
         probabilities=[said.get(case, ("", None))[1] for case in table["study_id"]],
         adjudicated=[decided.get(case, "") for case in table["study_id"]],
+        patient=[patients.get(case, "") for case in table["study_id"]],
     )
+
+
+def patient_codes(session: Session, study: ReaderStudy) -> dict[str, str]:
+    """Case -> P001, P002, … by lot from the study's seed: cases of one patient share a code. Cases without a patient have none."""
+    cases, found = list_cases(session, study.id), {}
+    for start in range(0, len(cases), _CHUNK):
+        query = select(StudyRow.id, StudyRow.patient_id).where(StudyRow.id.in_(cases[start : start + _CHUNK]))
+        found |= {case: patient for case, patient in session.execute(query) if patient}
+    drawn = sorted(set(found.values()), key=lambda patient: drawn_number(study.seed, "patient", study.id, patient))
+    codes = {patient: f"P{place:03d}" for place, patient in enumerate(drawn, start=1)}
+    return {case: codes[patient] for case, patient in found.items()}
 
 
 def panel_readings(session: Session, number: int, reader: str) -> pd.DataFrame:

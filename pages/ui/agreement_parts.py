@@ -30,7 +30,7 @@ from core.study_readings import Origin, StudyReadings, What, model_codes, rating
 from core.tasks import TASKS, Task
 from pages.ui import study_repeats
 from pages.ui.study_data import computed
-from pages.ui.study_tables import estimate_rows, shown, study_chart, study_csv, text
+from pages.ui.study_tables import estimate_rows, say_patients, shown, study_chart, study_csv, text
 
 MEANINGS = {
     "percent agreement": "Share of pairs of readers who say the same of a case. Agreement by chance is in it.",
@@ -312,6 +312,7 @@ def show(study: StudyReadings, key: str, facts: Mapping[str, dict[str, object]])
         study_repeats.show(study, phase, key)
     else:
         groups(study, phase, key, facts)
+    say_patients(study)
     if part == "Coefficients":
         columns = ["case", "reader", "phase", "label", "birads", "likelihood"]
         study_csv(study, lambda: study.readings[columns], f"{key}-ratings")

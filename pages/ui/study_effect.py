@@ -73,7 +73,8 @@ def effect(study: StudyReadings) -> None:
     ]  # fmt: skip
     shown(pd.DataFrame(rows), "Effect by reader")
     st.caption(
-        "95 % bootstrap intervals over cases (within the truth) and readers together; a reader's own over cases. n counts readings."
+        "95 % bootstrap intervals over cases (within the truth) and readers together; a reader's own over cases. Where patients "
+        "have several cases, patients are drawn. n counts readings."
     )
     study_csv(study, lambda: pd.DataFrame(_effect_rows(whole, by_reader)), "effect")
 
@@ -161,8 +162,8 @@ def strategies(study: StudyReadings) -> None:
              if phase == "aided" and scored else ""]  # fmt: skip
     st.caption(
         f"Recalled is {cut.words}. Worked out from stored readings, each made without knowing another reader's, averaged over all "
-        "ways to pick readers of a case; 95 % bootstrap intervals over cases and, from four readers on, "
-        "readers. The prevalence is taken as given. " + " ".join(filter(None, notes))
+        "ways to pick readers of a case; 95 % bootstrap intervals over cases (patients where these have several) and, from four "
+        "readers on, readers. The prevalence is taken as given. " + " ".join(filter(None, notes))
     )
 
 

@@ -22,7 +22,7 @@ from pages.ui.messages import plain
 from pages.ui.study_cut import choose_cut
 from pages.ui.study_data import computed
 from pages.ui.study_tables import FIGURES as TITLES
-from pages.ui.study_tables import difference_text, p_text, shown, study_chart, study_csv, text, without_n
+from pages.ui.study_tables import difference_text, p_text, say_patients, shown, study_chart, study_csv, text, without_n
 
 KINDS = {
     "readers and cases": "Random readers, random cases (RRRC)",
@@ -128,6 +128,7 @@ def mrmc(study: StudyReadings) -> None:
     result = analysed(choice, cube)
     if result is None:
         return
+    say_patients(study)
     _mrmc_table(study, result, choice.cut)  # over the whole width: p and test stand in its last columns
     beside = st.container(horizontal=True, gap="large")  # one below the other where there is no room
     with beside.container(width=640):

@@ -11,7 +11,7 @@ from core.statistics.mrmc_planning import cases_needed, power_grid
 from core.statistics.mrmc_records import GENERALISATIONS
 from core.study_readings import StudyReadings
 from pages.ui.study_mrmc import KINDS, analysed, choose
-from pages.ui.study_tables import shown, study_chart, study_csv
+from pages.ui.study_tables import say_patients, shown, study_chart, study_csv
 
 
 def planner(study: StudyReadings) -> None:
@@ -20,6 +20,7 @@ def planner(study: StudyReadings) -> None:
     result = None if choice is None else analysed(choice, choice.cube())
     if result is None:
         return
+    say_patients(study)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         difference = st.number_input(
             "Difference to find", 0.005, 0.5, 0.05, 0.005, format="%.3f", key="sr_d", width=170

@@ -37,7 +37,7 @@ def readers(study: StudyReadings) -> None:
                 _one_figure(study, found, figure)
     st.caption(
         f"Sensitivity and specificity of {cut.words} (Wilson), AUC of the likelihood (DeLong), seconds with Student's t; "
-        "95 % intervals over this study's cases, each reader alone."
+        "95 % intervals over this study's cases, each reader alone; over patients where some have several cases."
     )
     study_csv(study, lambda: _figures_csv(found), "reader-figures")
 

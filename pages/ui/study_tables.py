@@ -79,6 +79,16 @@ def say_few_readers(readers: int) -> None:
         )
 
 
+def say_patients(study: StudyReadings) -> None:
+    """Where patients have several cases: that intervals beneath take these as independent."""
+    cases, patients = len(study.patients), len(set(study.patients.values()))
+    if patients < cases:
+        st.caption(
+            f":orange[{cases:,} cases are of {patients:,} patients. Cases of one patient are treated as independent here: intervals"
+            " are too narrow as far as they resemble each other.]"
+        )
+
+
 class _Has(Protocol):
     @property
     def origin(self) -> Origin: ...

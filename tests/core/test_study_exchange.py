@@ -76,6 +76,18 @@ def test_imrmc_has_gaps_and_names_whom_it_leaves_out():
         imrmc_file(study(rows(truth="")), NAMES)
 
 
+def test_patients_leave_and_come_back():
+    """Their codes, and the hash of files without them stays what it was; a case has one patient."""
+    table = rows(patient="P001")
+    back, _ = read_study(as_csv(export_table(study(table), NAMES)), "a.csv", "breast-mri")
+    assert set(back["patient"]) == {"P001"}
+    plain = read_study(as_csv(rows()), "a.csv", "breast-mri")[0]
+    assert content_hash(plain, "breast-mri") == content_hash(
+        plain.drop(columns="patient").assign(patient=""), "breast-mri"
+    )
+    assert content_hash(back, "breast-mri") != content_hash(back.assign(patient=""), "breast-mri")
+
+
 def test_only_the_needed_columns_are_needed():
     """The rest is empty; classes and phases may be spelt in any case."""
     table = rows()[["case", "reader", "phase", "label", "truth"]].rename(columns=str.upper)
@@ -108,6 +120,8 @@ def test_only_the_needed_columns_are_needed():
         (lambda t: pd.concat([t, t.iloc[[3]]]), "row 34: this reader's reading of this case and phase stands twice"),
         (lambda t: t.assign(truth=["benign", *t["truth"][1:]]), "case c1 has two different values of truth"),
         (lambda t: t.assign(score=[0.3, *t["score"][1:]]), "case c1 has two different values of score"),
+        (lambda t: t.assign(patient=["P1", *["P2"] * 31]), "case c1 has two different values of patient"),
+        (lambda t: t.assign(patient="p\x07"), "row 2: the patient must be of at most 200 printable"),
         (lambda t: t.assign(task="mammography"), "readings of mammography, not of breast-mri"),
     ],
 )  # fmt: skip

@@ -97,6 +97,44 @@ def test_recalls_and_figures_follow_the_cut():
     assert reader_figures(given, Cut("likelihood", least=40))["Bob", "unaided"]["sensitivity"].value == 0.5
 
 
+def test_figures_of_patients_with_several_cases_are_over_patients():
+    """Two patients with one cancer and one benign case each: as many cases, but half as many sources of chance."""
+    alone = reader_figures(study(rows(patient="")))["Dee", "unaided"]
+    table = rows()
+    table["patient"] = table["case"].map({"c1": "P1", "c2": "P2", "c3": "P1", "c4": "P2"})
+    pairs = reader_figures(study(table))["Dee", "unaided"]
+    assert pairs["accuracy"].value == alone["accuracy"].value == 0.75
+    assert (pairs["accuracy"].n, alone["accuracy"].n) == (4, 4)
+    assert "2 patients" in pairs["accuracy"].method
+    assert pairs["accuracy"].high - pairs["accuracy"].low > alone["accuracy"].high - alone["accuracy"].low
+    assert pairs["sensitivity"] == alone["sensitivity"]  # one cancer of each patient
+    assert "2 patients" in pairs["auc"].method
+    assert study(table).patients == {"c1": "P1", "c2": "P2", "c3": "P1", "c4": "P2"}
+    assert len(set(study().patients.values())) == 4
+
+
+def test_patients_are_drawn_with_all_their_cases():
+    """Effect and strategies know the patients: every case thrice over, of the same patient, is no new knowledge."""
+    thrice = pd.concat(
+        [rows().assign(case=lambda t, k=k: t["case"] + k, patient=lambda t: t["case"].str[:2]) for k in "xyz"]
+    )
+    alone, together = study(thrice.assign(patient="")), study(thrice)
+    plain, drawn = (
+        model_effect(effect_table(s), "malignant", replicates=400).groups["accuracy"].unaided for s in (alone, together)
+    )
+    once = model_effect(effect_table(study()), "malignant", replicates=400).groups["accuracy"].unaided
+    assert plain.value == drawn.value == once.value
+    assert (drawn.low, drawn.high) == pytest.approx((once.low, once.high), abs=0.07)
+    assert drawn.high - drawn.low > plain.high - plain.low
+    assert "4 patients with 12 cases" in drawn.method
+    single = [
+        what_if(strategy_table(s, "unaided"), Scenario(0.5), replicates=400)["single"].figures
+        for s in (alone, together)
+    ]
+    assert "4 patients with 12 cases" in single[1]["sensitivity"].method
+    assert single[0]["sensitivity"].value == single[1]["sensitivity"].value
+
+
 def test_likelihoods_have_the_categories_of_daily_work():
     """0 to 100 whatever occurs, and the fractions of imported studies between them."""
     assert ratings_of(study(), "unaided", "likelihood").categories == CATEGORIES["likelihood"]

@@ -270,8 +270,8 @@ def test_likelihoods_have_coefficients_of_numbers_and_groups_of_certainty(store)
 
 
 def test_the_data_section_says_what_the_imrmc_file_holds(store):
-    """Likelihoods but for Dee's; classes under their own name."""
-    table = rows()
+    """Likelihoods but for Dee's; classes under their own name; how many patients there are."""
+    table = rows(patient="P001")
     table.loc[table["reader"] == "Dee", "likelihood"] = None
     at = imported(table)
     at.segmented_control(key="sr_section").set_value("Data").run()
@@ -281,9 +281,12 @@ def test_the_data_section_says_what_the_imrmc_file_holds(store):
     )
     assert "all of Dee" in said(at)
     assert "Likelihoods (.imrmc)" in [b.proto.label for b in at.get("download_button")]
+    at.segmented_control(key="sr_section").set_value("Agreement").run()
+    assert "4 cases are of 1 patients" in said(at)
     at = imported(rows().drop(columns="likelihood"), "Classes only")
     at.segmented_control(key="sr_section").set_value("Data").run()
     assert "Classes as 0 and 1 (.imrmc)" in [b.proto.label for b in at.get("download_button")]
+    assert "cases are of" not in said(at)
 
 
 def test_withdrawn_readers_count_when_they_are_asked_for(store):
