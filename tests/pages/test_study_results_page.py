@@ -269,6 +269,16 @@ def test_likelihoods_have_coefficients_of_numbers_and_groups_of_certainty(store)
     assert title in at.selectbox(key="sr_agr_group").options
 
 
+def test_what_is_measured_against_adjudicated_cases_says_what_that_means(store):
+    """One sentence, on every section, only while that reference is asked for."""
+    at = imported(rows(adjudicated="malignant"))
+    assert "discrepant-resolution and incorporation bias" not in said(at)
+    at.segmented_control(key="sr_reference").set_value("adjudicated").run()
+    assert "discrepant-resolution and incorporation bias" in said(at)
+    at.segmented_control(key="sr_section").set_value("Data").run()
+    assert "discrepant-resolution and incorporation bias" in said(at)
+
+
 def test_the_data_section_says_what_the_imrmc_file_holds(store):
     """Likelihoods but for Dee's; classes under their own name; how many patients there are."""
     table = rows(patient="P001")
