@@ -8,18 +8,20 @@ from dataclasses import asdict
 import pandas as pd
 
 from core.records import Estimate
+from core.statistics.mrmc_margin import non_inferiority
 from core.statistics.mrmc_records import Contrast, MrmcResult
 from core.statistics.mrmc_standalone import StandAloneResult
 
 COLUMNS = (
     "figure", "generalises_to", "what", "reader", "value", "low", "high", "p", "n", "standard_error", "df", "test", "statistic",
-    "df1", "df2", "test_p", "positives", "negatives", "method", "reason",
+    "df1", "df2", "test_p", "margin", "margin_p", "positives", "negatives", "method", "reason",
 )  # fmt: skip
 
 
-def mrmc_table(result: MrmcResult) -> pd.DataFrame:
+def mrmc_table(result: MrmcResult, margin: float = 0.0) -> pd.DataFrame:
     """`COLUMNS` of an analysis: means and differences of modalities by what they generalise to, with the test of all modalities,
-    then each reader's own figures and differences. Differences are "first - second".
+    then each reader's own figures and differences. Differences are "first - second"; with a `margin` above 0, margin_p is that of
+    the one-sided test that the second is not worse than the first by as much.
     """
     rows = []
     for kind, analysis in result.analyses.items():
@@ -27,7 +29,7 @@ def mrmc_table(result: MrmcResult) -> pd.DataFrame:
         tested = {"test": t.name, "statistic": t.statistic, "df1": t.df1, "df2": t.df2, "test_p": t.p}
         parts = [
             *(_estimate(name, e) for name, e in analysis.modalities.items()),
-            *map(_contrast, analysis.differences),
+            *({**_contrast(c), **_margin(c, margin, c.second)} for c in analysis.differences),
         ]
         rows += [{"generalises_to": kind, **part, **tested} for part in parts]
     rows += [{"reader": reader, **_estimate(modality, e)} for (modality, reader), e in result.by_reader.items()]
@@ -35,13 +37,15 @@ def mrmc_table(result: MrmcResult) -> pd.DataFrame:
     return _table(rows, result)
 
 
-def standalone_table(found: StandAloneResult) -> pd.DataFrame:
-    """`COLUMNS` of a stand-alone model's figure, the readers' means and own figures, and the model less each of these."""
+def standalone_table(found: StandAloneResult, margin: float = 0.0) -> pd.DataFrame:
+    """`COLUMNS` of a stand-alone model's figure, the readers' means and own figures, and the model less each of these; a
+    `margin` above 0 is tested as in `mrmc_table`, for the model.
+    """
     rows = [_estimate("model", found.model)]
     for kind, e in found.panel.items():
-        rows += [
-            {"generalises_to": kind, **part} for part in (_estimate("readers", e), _contrast(found.differences[kind]))
-        ]
+        c = found.differences[kind]
+        parts = (_estimate("readers", e), {**_contrast(c), **_margin(c, margin, c.first)})
+        rows += [{"generalises_to": kind, **part} for part in parts]
     rows += [{"reader": reader, **_estimate("reader", e)} for reader, e in found.by_reader.items()]
     rows += [{**_contrast(c), "what": "model - reader"} for c in found.reader_differences]
     return _table(rows, found)
@@ -69,6 +73,10 @@ def _contrast(c: Contrast) -> dict[str, object]:
         "standard_error": c.standard_error,
         "df": c.df,
     }
+
+
+def _margin(c: Contrast, margin: float, new: str) -> dict[str, object]:
+    return {"margin": margin, "margin_p": non_inferiority(c, margin, new).p} if margin else {}
 
 
 def _table(rows: list[Mapping[str, object]], of: MrmcResult | StandAloneResult) -> pd.DataFrame:

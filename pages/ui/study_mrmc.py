@@ -12,7 +12,8 @@ from core import figures_readers
 from core.mrmc_tables import components_table, mrmc_table, standalone_table
 from core.statistics.mrmc import analyse
 from core.statistics.mrmc_covariance import COVARIANCES, FIGURES, Covariance, FigureName
-from core.statistics.mrmc_records import GENERALISATIONS, MrmcResult, OverallTest
+from core.statistics.mrmc_margin import LEVEL, non_inferiority
+from core.statistics.mrmc_records import GENERALISATIONS, Contrast, MrmcResult, OverallTest
 from core.statistics.mrmc_standalone import StandAloneResult, against_readers
 from core.statistics.paired import Difference
 from core.study_crossed import Crossed, Rating, completeness, crossed
@@ -129,7 +130,11 @@ def mrmc(study: StudyReadings) -> None:
     if result is None:
         return
     say_patients(study)
-    _mrmc_table(study, result, choice.cut)  # over the whole width: p and test stand in its last columns
+    margin = st.number_input(
+        "Non-inferiority margin (0: none)", 0.0, 0.5, 0.0, 0.005, format="%.3f", key="sr_margin", width=230,
+        help="How much worse may be taken for as good. It must have been fixed before the results were known.",
+    )  # fmt: skip
+    _mrmc_table(study, result, choice.cut, margin)  # over the whole width: p and test stand in its last columns
     beside = st.container(horizontal=True, gap="large")  # one below the other where there is no room
     with beside.container(width=640):
         _by_reader(study, result)
@@ -138,7 +143,7 @@ def mrmc(study: StudyReadings) -> None:
             drawn = figures_readers.readers_roc_figure(cube.ratings, _scores(study, cube))
             study_chart(study, drawn, "readers-roc", lambda: _roc_data(cube))
             st.caption("Thin: one reader each. Thick: mean sensitivity at equal specificity, for the eye.")
-    _alone(choice, cube)
+    _alone(choice, cube, margin)
 
 
 def analysed(choice: Choice, cube: Crossed) -> MrmcResult | None:
@@ -148,7 +153,7 @@ def analysed(choice: Choice, cube: Crossed) -> MrmcResult | None:
     )
 
 
-def _mrmc_table(study: StudyReadings, result: MrmcResult, cut: Cut | None) -> None:
+def _mrmc_table(study: StudyReadings, result: MrmcResult, cut: Cut | None, margin: float) -> None:
     at = "" if cut is None else f", positive is {cut.words}"
     st.markdown(
         f"**{TITLES[result.figure]}{at}: {len(result.readers)} readers, {result.positives} positive and {result.negatives} "
@@ -164,6 +169,7 @@ def _mrmc_table(study: StudyReadings, result: MrmcResult, cut: Cut | None) -> No
                 "Aided − unaided": _turned(c.difference),
                 "p": p_text(c.difference.p),
                 "Test": _test_text(analysis.test),
+                **_margin_cell(c, margin, c.second),
             }
         rows.append(row)
     shown(pd.DataFrame(rows), "MRMC analysis")
@@ -171,7 +177,25 @@ def _mrmc_table(study: StudyReadings, result: MrmcResult, cut: Cut | None) -> No
         "Obuchowski–Rockette with Hillis' degrees of freedom; 95 % intervals. RRRC speaks of other readers and other cases, FRRC "
         "of these readers on other cases, RRFC of other readers on these cases."
     )
-    study_csv(study, lambda: mrmc_table(result), "mrmc")
+    _say_margin(margin, "aided reading is not worse than unaided")
+    study_csv(study, lambda: mrmc_table(result, margin), "mrmc")
+
+
+def _margin_cell(c: Contrast, margin: float, new: str) -> dict[str, str]:
+    """What the test against the margin says, in a column of its own."""
+    if not margin:
+        return {}
+    found = non_inferiority(c, margin, new)
+    words = found.reason if found.p is None else f"p {p_text(found.p)}: {'shown' if found.shown else 'not shown'}"
+    return {f"Not worse by {margin:g}": words}
+
+
+def _say_margin(margin: float, words: str) -> None:
+    if margin:
+        st.caption(
+            f"Non-inferiority: that {words} by {margin:g} or more, one-sided at {LEVEL:g}, which is where the lower 95 % limit of "
+            "the difference lies above −margin (Chen, Petrick & Sahiner 2012). It counts only if the margin was fixed beforehand."
+        )
 
 
 def _by_reader(study: StudyReadings, result: MrmcResult) -> None:
@@ -216,7 +240,7 @@ def _scores(study: StudyReadings, cube: Crossed) -> np.ndarray | None:
         return None
 
 
-def _alone(choice: Choice, cube: Crossed) -> None:
+def _alone(choice: Choice, cube: Crossed, margin: float) -> None:
     st.markdown("#### The model alone against the readers")
     phase = st.segmented_control(
         "Readers", cube.ratings.modalities, default=cube.ratings.modalities[0], required=True, format_func=str.capitalize,
@@ -233,14 +257,15 @@ def _alone(choice: Choice, cube: Crossed) -> None:
         lambda job: against_readers(one.ratings, known, choice.figure, choice.covariance, limits),
     )
     if found is not None:
-        _alone_tables(choice.study, found, phase)
+        _alone_tables(choice.study, found, phase, margin)
 
 
-def _alone_tables(study: StudyReadings, found: StandAloneResult, phase: str) -> None:
+def _alone_tables(study: StudyReadings, found: StandAloneResult, phase: str, margin: float) -> None:
     rows = [
         {
             "Generalises to": KINDS[kind], "Model": text(found.model, 3), f"Readers, {phase}": text(found.panel[kind], 3),
             "Model − readers": difference_text(c.difference), "p": p_text(c.difference.p),
+            **_margin_cell(c, margin, c.first),
         }
         for kind, c in found.differences.items()
     ]  # fmt: skip
@@ -250,4 +275,5 @@ def _alone_tables(study: StudyReadings, found: StandAloneResult, phase: str) -> 
         f"The model's own scores{'' if found.figure == 'auc' else ', cut as its stored classes are'}, against the mean of the "
         f"readers on the same cases; its value is higher than that of {worse} of {len(found.readers)} readers."
     )
-    study_csv(study, lambda: standalone_table(found).assign(phase=phase), "model-against-readers")
+    _say_margin(margin, "the model is not worse than the readers")
+    study_csv(study, lambda: standalone_table(found, margin).assign(phase=phase), "model-against-readers")

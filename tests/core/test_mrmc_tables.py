@@ -5,6 +5,7 @@ import pytest
 
 from core.mrmc_tables import COLUMNS, components_table, mrmc_table, standalone_table
 from core.statistics.mrmc import analyse
+from core.statistics.mrmc_margin import non_inferiority
 from core.statistics.mrmc_standalone import against_readers
 from tests.core.readers import made_study
 
@@ -39,6 +40,18 @@ def test_a_stand_alone_model_against_each_and_all():
     }  # fmt: skip
     own = table[(table["what"] == "model - reader") & (table["reader"] == "r2")]["value"].iloc[0]
     assert own == pytest.approx(found.model.value - found.by_reader["r2"].value)
+
+
+def test_a_margin_stands_beside_the_differences():
+    """Of the means alone, second against first, the model against the readers."""
+    result, study = analyse(made_study(2, 4, 60)), made_study(1, 3, 40)
+    table = mrmc_table(result, 0.1).dropna(subset=["margin_p"])
+    wanted = [non_inferiority(a.differences[0], 0.1, a.differences[0].second).p for a in result.analyses.values()]
+    assert table["margin_p"].tolist() == wanted
+    found = against_readers(study, study.truth + np.random.default_rng(3).normal(size=40))
+    own = standalone_table(found, 0.1).dropna(subset=["margin_p"])
+    assert own["margin_p"].tolist() == [non_inferiority(c, 0.1, "model").p for c in found.differences.values()]
+    assert mrmc_table(result)["margin_p"].isna().all()
 
 
 def test_what_is_undefined_keeps_its_reason():

@@ -205,6 +205,11 @@ def test_an_incomplete_reader_can_be_left_out_of_mrmc(store):
     waited(at, lambda at: any("Test" in frame.value for frame in at.dataframe))
     assert not at.error
     assert "AUC: 3 readers, 2 positive and 2 negative cases" in said(at)
+    at.number_input(key="sr_margin").set_value(0.2).run(timeout=60)
+    cells = [f.value["Not worse by 0.2"].tolist() for f in at.dataframe if "Not worse by 0.2" in f.value]
+    assert [len(own) for own in cells] == [3, 3]
+    assert all(": " in cell for own in cells for cell in own)
+    assert "aided reading is not worse than unaided by 0.2 or more, one-sided at 0.025" in said(at)
     at.segmented_control(key="sr_section").set_value("Planner").run(timeout=60)
     assert "3 readers and 4 cases" in said(waited(at, lambda at: at.get("plotly_chart")))
     at.multiselect[0].set_value([]).run()
