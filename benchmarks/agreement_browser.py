@@ -1,8 +1,9 @@
 """How long the agreement page takes in a real browser, from click to drawn, with a million reviews in the store.
 
-Run with `python -m benchmarks.agreement_browser [reviews] [rounds]`; needs Chromium. The program runs on a scratch store filled
-as in `benchmarks.agreement`, or on one filled before in the folder AGREEMENT_HOME. Before each round one more review is saved, so
-that nothing can be shown from what was kept of the round before. An empty page, timed in the same rounds, is the floor.
+Run with `python -m benchmarks.agreement_browser [reviews] [rounds] [lead|reviewer]`; needs Chromium. The program runs on a
+scratch store filled as in `benchmarks.agreement`, or on one filled before in the folder AGREEMENT_HOME. Before each round one
+more review is saved, so that nothing can be shown from what was kept of the round before. An empty page, timed in the same
+rounds, is the floor.
 """
 
 from __future__ import annotations
@@ -121,6 +122,7 @@ OWN: tuple[Action, ...] = (
     ("open the page", OPEN, chart("Reviewer and model")),
     ("Groups and time", segment("Groups and time"), chart("Raw agreement by month")),
     ("group by site", option("Site"), chart("Raw agreement by site")),
+    ("group by month", option("Month"), chart("Raw agreement by month")),  # kept for the next round's "Groups and time"
     ("Two by two", segment("Two by two"), chart("Cohen")),
     ("Disagreements", segment("Disagreements"), says("Disagreements (")),
     ("disagreements, another page", step, says("Disagreements (")),
@@ -179,8 +181,8 @@ def served(home: str) -> Iterator[str]:
         server.wait(20)
 
 
-def main(reviews: int = CASES * REVIEWERS, rounds: int = 20) -> None:
-    """Fill a store, start the program and time every action of a lead and of a reviewer."""
+def main(reviews: int = CASES * REVIEWERS, rounds: int = 20, *wanted: str) -> None:
+    """Fill a store, start the program and time every action of a lead and of a reviewer, or of those wanted."""
     from db import engine, users
 
     with tempfile.TemporaryDirectory() as folder:
@@ -202,6 +204,8 @@ def main(reviews: int = CASES * REVIEWERS, rounds: int = 20) -> None:
             browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
             print("| action | n | p50 ms | p95 ms | ratio to an empty page |\n| --- | --- | --- | --- | --- |")
             for place, (name, who, actions) in enumerate((("Lea", "lead", LEAD), ("reviewer 7", "reviewer", OWN))):
+                if wanted and who not in wanted:
+                    continue
                 page = browser.new_context(viewport={"width": 1600, "height": 950}).new_page()
                 page.goto(url)
                 page.fill("#name", name)
@@ -215,4 +219,5 @@ def main(reviews: int = CASES * REVIEWERS, rounds: int = 20) -> None:
 
 
 if __name__ == "__main__":
-    main(*(int(value) for value in sys.argv[1:]))
+    numbers = [int(word) for word in sys.argv[1:] if word.isdigit()]
+    main(*(*numbers, *(CASES * REVIEWERS, 20)[len(numbers) :]), *(word for word in sys.argv[1:] if not word.isdigit()))

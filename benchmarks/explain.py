@@ -1,6 +1,7 @@
 """What heatmaps cost: medians of same-run ratios to a plain forward pass, against Captum and, where installed, `grad-cam`.
 
-Run with `python -m benchmarks.explain [rounds] [cam|masked|sessions|memory ...] [resnet18|resnet50|vgg16 ...]`, all by default.
+Run with `python -m benchmarks.explain [rounds] [cam|masked|sessions|memory ...] [resnet18|resnet50|vgg16 ...]`, all by default
+but `masked`, which takes ResNet18 alone: ResNet50 costs minutes a round.
 Everything is interleaved, so that a busy machine slows all ways alike. Ratios travel between machines, times do not.
 With `OMP_NUM_THREADS=1` ratios are of processor time, which neighbours on the same cores hardly change; else of elapsed time.
 """
@@ -14,26 +15,36 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from captum.attr import FeatureAblation, IntegratedGradients, LayerGradCam, Lime, Occlusion
+from captum.attr import (
+    FeatureAblation,
+    IntegratedGradients,
+    LayerGradCam,
+    Lime,
+    NoiseTunnel,
+    Occlusion,
+    Saliency,
+    ShapleyValueSampling,
+)
 
 from core.architectures import get_architecture
 from core.checkpoint import Checkpoint
-from core.explain import predict_with_gradcam
+from core.explain import METHODS, Request, explain, predict_with_gradcam
 from core.explain.case import Case
-from core.explain.fold import fast_module
 from core.explain.gradcam import LayerPass, grad_cam_plus_plus, hirescam, layer_pass, layercam
-from core.explain.gradients import integrated_gradients, smoothgrad
-from core.explain.occlusion import occlusion
-from core.explain.score_cam import score_cam
-from core.explain.superpixels import feature_ablation, lime, shapley_sampling, superpixels
+from core.explain.superpixels import superpixels
 from core.onnx import export_onnx, open_checked
 from core.predict import Engine, mapping_run
+from core.preprocess import preprocess
+from core.records import Image, full_range_window
 
 CAM = ("resnet18", "resnet50", "vgg16")
+MASKED = ("resnet18", "resnet50")
 CLOCK = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
 Ways = dict[str, Callable[[], object]]
 
@@ -44,6 +55,12 @@ def checkpoint_of(name: str, edge: int = 224) -> Checkpoint:
     known = get_architecture(name)
     spec = known.preprocessing(edge)
     return Checkpoint(name, "breast-mri", ("benign", "malignant"), spec, known.build(2).state_dict(), version=name)
+
+
+def noise_image(edge: int) -> Image:
+    """A grey picture without structure."""
+    pixels = np.random.default_rng(0).integers(0, 256, (edge, edge), dtype=np.uint8)
+    return Image(pixels, full_range_window(pixels))
 
 
 def ratios(title: str, ways: Ways, rounds: int) -> None:
@@ -106,6 +123,8 @@ def family(rounds: int) -> None:
             "forward": forward,
             "predict_with_gradcam": lambda net=net, layer=layer, x=x: predict_with_gradcam(net, layer, x, 1),
             "HiResCAM": by(hirescam), "Grad-CAM++": by(grad_cam_plus_plus), "LayerCAM": by(layercam),
+            "explain, Grad-CAM": partial(map_of, checkpoint, noise_image(224), "gradcam", {}),
+            "explain, Guided Grad-CAM": partial(map_of, checkpoint, noise_image(224), "guided-gradcam", {}),
             "predict, then Captum LayerGradCam": then_captum,
             **grad_cam_package(net, layer, x),
         }  # fmt: skip
@@ -134,44 +153,65 @@ def grad_cam_package(net: torch.nn.Module, layer: str, x: torch.Tensor) -> Ways:
 
 
 def masked(rounds: int) -> None:
-    """Methods that run the network many times, on ResNet18."""
-    checkpoint = checkpoint_of("resnet18")
-    net, x = checkpoint.module(), torch.rand(1, 3, 224, 224)
-    fast = fast_module(checkpoint, "cpu", x, "layer4")
-    mean, std = checkpoint.preprocessing.mean, checkpoint.preprocessing.std
-    slow_mask = superpixels(Case(net, x, 1, mean, std), 50)
-    mask3 = slow_mask.expand(1, 3, 224, 224)
+    """Methods that run the network many times, by `explain` as the program calls it, and Captum's on the plain network."""
+    for name in [word for word in sys.argv[1:] if word in MASKED] or MASKED[:1]:
+        checkpoint, image = checkpoint_of(name), noise_image(224)
+        net, x = checkpoint.module(), preprocess(image, checkpoint.preprocessing)[None]
+        ways: Ways = {"forward": forward_of(net, x)}
+        ways |= {f"{what}, first map": partial(first_map, checkpoint, image, *how) for what, how in FIRST.items()}
+        ways |= {what: partial(map_of, checkpoint, image, *how) for what, how in OURS.items()}
+        long_ratios(name, ways | captums(checkpoint, net, x), rounds)
 
-    def case() -> Case:
-        return Case(fast, x, 1, mean, std)
 
-    fill = case().baseline("mean").expand_as(x)
-    black = case().baseline("black").expand_as(x)
+OURS = {
+    "Integrated Gradients 50": ("integrated-gradients", {"steps": 50}),
+    "SmoothGrad 50": ("smoothgrad", {}),
+    "Occlusion 169": ("occlusion", {"window": 32, "stride": 16}),
+    "LIME 200": ("lime", {"samples": 200}),
+    "Feature ablation 50": ("feature-ablation", {}),
+    "Shapley 4 orders of 25": ("shapley", {"permutations": 4}),
+    "Score-CAM 56 maps": ("score-cam", {}),
+    "Score-CAM 512 maps": ("score-cam", {"channels": 512}),
+}
+FIRST = {"Integrated Gradients 24": ("integrated-gradients", {})}
+
+
+def map_of(checkpoint: Checkpoint, image: Image, method: str, parameters: dict[str, int]) -> None:
+    """A heatmap as the program makes it: the picture preprocessed, the network for this call, the class score, the record."""
+    explain(checkpoint, image, Request(method, "malignant", parameters=parameters))
+
+
+def first_map(checkpoint: Checkpoint, image: Image, method: str, parameters: dict[str, int]) -> None:
+    """As `map_of`, for a model that was not explained before: its network is made faster first."""
+    map_of(replace(checkpoint), image, method, parameters)
+
+
+def captums(checkpoint: Checkpoint, net: torch.nn.Module, x: torch.Tensor) -> Ways:
+    """Captum's own, on the plain network, with superpixels that are there already."""
+    case = Case(net, x, 1, checkpoint.preprocessing.mean, checkpoint.preprocessing.std)
+    fill, black = (case.baseline(kind).expand_as(x) for kind in ("mean", "black"))
+    mask, few = (superpixels(case, segments).expand_as(x).contiguous() for segments in (50, 25))
     quiet = torch.no_grad()(lambda batch: net(batch))
-    ways: Ways = {
-        "forward": forward_of(net, x),
-        "Integrated Gradients 50": lambda: integrated_gradients(case(), steps=50, baseline="black", batch=8),
-        "  Captum": lambda: IntegratedGradients(net).attribute(x, black, target=1, n_steps=50, internal_batch_size=8),
-        "SmoothGrad 50": lambda: smoothgrad(case(), samples=50, noise_percent=15, batch=8),
-        "Occlusion 169": lambda: occlusion(case(), window=(32, 32), stride=(16, 16), baseline="mean", batch=16),
-        "  Captum ": lambda: Occlusion(quiet).attribute(
+    spread = 0.15 * float(x.max() - x.min())
+    smooth = {"nt_type": "smoothgrad", "nt_samples": 50, "nt_samples_batch_size": 8, "stdevs": spread}
+    return {
+        "Captum Integrated Gradients 50": lambda: IntegratedGradients(net).attribute(
+            x, black, target=1, n_steps=50, internal_batch_size=8
+        ),
+        "Captum SmoothGrad 50": lambda: NoiseTunnel(Saliency(net)).attribute(x, target=1, **smooth),
+        "Captum Occlusion 169": lambda: Occlusion(quiet).attribute(
             x, (3, 32, 32), (3, 16, 16), fill, target=1, perturbations_per_eval=16
         ),
-        "LIME 200": lambda: lime(case(), feature_mask=slow_mask, samples=200, baseline="mean", batch=16),
-        "  Captum  ": lambda: Lime(quiet).attribute(
-            x, fill, target=1, feature_mask=mask3, n_samples=200, perturbations_per_eval=16
+        "Captum LIME 200": lambda: Lime(quiet).attribute(
+            x, fill, target=1, feature_mask=mask, n_samples=200, perturbations_per_eval=16
         ),
-        "Feature ablation 50": lambda: feature_ablation(case(), feature_mask=slow_mask, baseline="mean", batch=16),
-        "  Captum   ": lambda: FeatureAblation(quiet).attribute(
-            x, fill, target=1, feature_mask=mask3, perturbations_per_eval=16
+        "Captum feature ablation 50": lambda: FeatureAblation(quiet).attribute(
+            x, fill, target=1, feature_mask=mask, perturbations_per_eval=16
         ),
-        "Shapley 4 orders of 50": lambda: shapley_sampling(
-            case(), feature_mask=slow_mask, permutations=4, baseline="mean", batch=16
+        "Captum Shapley 4 orders of 25": lambda: ShapleyValueSampling(quiet).attribute(
+            x, fill, target=1, feature_mask=few, n_samples=4, perturbations_per_eval=16
         ),
-        "Score-CAM 64 of 512 maps": lambda: score_cam(case(), "layer4", channels=64, baseline="black", batch=16),
-        "Score-CAM 512 maps": lambda: score_cam(case(), "layer4", channels=512, baseline="black", batch=16),
     }
-    long_ratios("resnet18", ways, rounds)
 
 
 def sessions(rounds: int) -> None:
@@ -225,15 +265,18 @@ def eight(ask: Callable[[int], object], each: int = 12) -> tuple[float, float]:
 
 
 def memory(rounds: int) -> None:
-    """10,000 maps with a small network: what the process has grown by."""
-    checkpoint = checkpoint_of("small-cnn", 16)
+    """10,000 maps of each cheap method by `explain`, with a small network: what the process has grown by after the first 1,000."""
+    checkpoint, image = checkpoint_of("small-cnn", 16), noise_image(16)
     net, x = checkpoint.module(), torch.randn(1, 1, 16, 16)
-    for count in (1_000, 10_000):
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        for _ in range(count):
-            predict_with_gradcam(net, "features", x, 1)
+    ways: Ways = {"predict_with_gradcam": lambda: predict_with_gradcam(net, "features", x, 1)}
+    cheap = [name for name, method in METHODS.items() if not method.slow]
+    for name, run in (ways | {name: partial(map_of, checkpoint, image, name, {}) for name in cheap}).items():
+        for count in (1_000, 9_000):
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            for _ in range(count):
+                run()
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-        print(f"{count:,} maps: {grown / 1024:.1f} MiB more at the peak", flush=True)
+        print(f"{name:24} maps 1,001 to 10,000: {grown / 1024:.1f} MiB more at the peak", flush=True)
 
 
 PARTS = {"cam": family, "masked": masked, "sessions": sessions, "memory": memory}

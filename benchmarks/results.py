@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from core.external import External, read_external
 from core.files import write_json
 from core.pretrained import IMAGENET, weights_file
 from core.progress import Bar
+from core.recipes import Recipe
 from core.records import EvaluationRun
 from core.training import TrainingJob, TrainingProgress, resume, train
 from core.tuning import Tuning, build_ensemble
@@ -118,7 +120,10 @@ RECIPES: dict[int, tuple[tuple[str, str, str, tuple[int, ...], int, str], ...]] 
         ("EfficientNet-Lite0 from ImageNet, 128 px", "breast-ultrasound-imagenet", LITE, (0, 1, 2), 0, IMAGENET),
     ),
 }  # fmt: skip
-TWICE = ("small-cnn, default recipe, 28 px",)  # trained without the leaked picture as well
+TWICE = (
+    "small-cnn, default recipe, 28 px",
+    "EfficientNet-Lite0 from ImageNet, 28 px enlarged",
+)  # trained without the leaked picture as well
 
 
 class Runner:
@@ -144,6 +149,8 @@ class Runner:
     def _one(self, plan: Plan, seed: int, wanted: bool) -> Trained | None:
         out = self.work / "runs" / f"{plan.key}_{seed}"
         done = out / "done.json"
+        if out.exists() and _recipe_of(out) != self._job(plan, seed, out).resolved().as_dict():
+            shutil.rmtree(out)  # of a recipe that has changed since
         if not done.exists():
             if not wanted or time.monotonic() > self.end:
                 return None
@@ -171,14 +178,16 @@ class Runner:
             resume(out, self.dataset(plan), report)
         else:
             (out / "checkpoint.pt").unlink(missing_ok=True)  # of a call that ended before the evaluation
-            job = TrainingJob(
-                self.dataset(plan), plan.task, plan.architecture, plan.recipe, out, epochs=plan.epochs or None, seed=seed,
-                size=plan.size or None, drop_leaks=plan.drop_leaks,
-                weights=weights_file(plan.weights, plan.architecture) if plan.weights else None,
-            )  # fmt: skip
-            train(job, report)
+            train(self._job(plan, seed, out), report)
         seconds = time.process_time() - start
         return seconds * _epochs(out) / max(1, _epochs(out) - before)
+
+    def _job(self, plan: Plan, seed: int, out: Path) -> TrainingJob:
+        return TrainingJob(
+            self.dataset(plan), plan.task, plan.architecture, plan.recipe, out, epochs=plan.epochs or None, seed=seed,
+            size=plan.size or None, drop_leaks=plan.drop_leaks,
+            weights=weights_file(plan.weights, plan.architecture) if plan.weights else None,
+        )  # fmt: skip
 
     def joined(self, name: str, plan: Plan, members: list[Trained], views: tuple[str, ...]) -> Trained:
         """The ensemble of several trainings, its operating point chosen on validation; made again where members changed."""
@@ -186,7 +195,7 @@ class Runner:
         out = self.work / "ensembles" / f"{name}_{'-'.join(views) or 'plain'}"
         path, known = out / "checkpoint.pt", out / "members.json"
         if not known.exists() or json.loads(known.read_text()) != {"members": versions}:
-            path.unlink(missing_ok=True)
+            shutil.rmtree(out, ignore_errors=True)
             build_ensemble([m.checkpoint for m in members], path, Tuning(self.dataset(plan), views=views))
             for split in ("val", "test"):
                 evaluate(path, self.dataset(plan), split, out / split)
@@ -199,6 +208,12 @@ def _epochs(out: Path) -> int:
     """Finished epochs of a run folder."""
     history = out / "history.csv"
     return len(history.read_text().splitlines()) - 1 if history.exists() else 0
+
+
+def _recipe_of(out: Path) -> dict:
+    """What a run folder was trained by, as `Recipe.as_dict` has it; empty where that is not known."""
+    config = out / "config.json"
+    return Recipe.from_dict(json.loads(config.read_text())["recipe_values"]).as_dict() if config.exists() else {}
 
 
 def external(data: Path) -> list[EvaluationRun]:
@@ -236,10 +251,6 @@ def main() -> None:
     whole = {
         size: _ensembles(runner, [r for r in rows if r[0].group == f"us-{size}"], f"{size} px") for size in RECIPES
     }
-    both = [r for r in rows if r[0].group in ("us-64", "us-128")]
-    whole[128] |= _joined_both_ways(
-        runner, "all of these, 64 and 128 px", both[0][0], [t for _, runs in both for t in runs]
-    )
     sections = [
         results_text.ultrasound(rows, whole),
         results_text.leak(_with_and_without(runner, rows)),

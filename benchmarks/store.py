@@ -1,8 +1,10 @@
-"""Save times of reviewers who all save at once, with `synchronous = FULL`: group commit beside one transaction per save.
+"""Save times of readers who all read at once, with `synchronous = FULL`: group commit beside one transaction per save.
 
-Run with `python -m benchmarks.store [reviewers] [reviews each]`. Both ways run in the same process, in turns, each on a store of
-its own; each reviewer saves the next review as soon as the last one is acknowledged, which nobody does all day.
-`paced` is the same with a pause of about a second between a reviewer's saves.
+Run with `python -m benchmarks.store [readers] [readings each]`. Each reading is what the review page stores of it, by the page's
+own functions: three answers and one sum of the clock as drafts, then the save, which looks at draft and history, adds the review
+and removes the draft. `daily` is daily work; in `study` all are readers of one sequential reader study, where each save looks
+whose turn it is. Both ways of writing run in the same process, in turns, each on a store of its own. `flat out` readers go on as
+soon as a save is acknowledged, which nobody does all day; `paced` ones take about a second for a reading.
 """
 
 from __future__ import annotations
@@ -12,80 +14,175 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 ROUNDS = 3
+ENTERED = ({"label": "benign"}, {"confidence": 80}, {"comment": "clear margins"})  # one after the other
+ACTIONS = len(ENTERED) + 2  # with the beat and the save
+SCOPES = ("daily", "study")
+
+Save = Callable[[Callable[[Any], Any]], Any]
 
 
-def through_the_writer(review: object) -> None:
+def through_the_writer(work: Callable[[Any], Any]) -> Any:
     """What the review page does."""
-    from db import reviews, writer
+    from db import writer
 
-    writer.save(lambda session: reviews.add_review(session, review))
+    return writer.save(work)
 
 
-def one_by_one(review: object) -> None:
-    """A write transaction (BEGIN IMMEDIATE) of its own for each review."""
-    from db import engine, reviews
+def one_by_one(work: Callable[[Any], Any]) -> Any:
+    """A write transaction (BEGIN IMMEDIATE) of its own for each save."""
+    from db import engine
 
     with engine.write() as session:
-        reviews.add_review(session, review)
+        return work(session)
 
 
-def measure(save: Callable[[object], None], reviewers: int, each: int, pause_s: float) -> tuple[np.ndarray, float]:
-    """(seconds per save (reviewers * each,), saves per second) of reviewers who save at once in a fresh store."""
-    from core.records import Image, Review, Study, full_range_window, study_id
-    from db import engine, reviews, studies
+@contextmanager
+def fresh_store(readers: list[str], cases: int, scope: str) -> Iterator[tuple[list[str], int | None]]:
+    """(ids of the cases, id of the running reader study or None) of a store that is gone afterwards."""
+    from core.reader_records import Rules, StudyPlan
+    from core.records import Image, Model, Prediction, Study, full_range_window, study_id
+    from db import engine, models, predictions, reader_studies, studies, users
 
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TUMORTRACE_HOME"], os.environ["DATABASE_URL"] = folder, f"sqlite:///{Path(folder) / 'store.db'}"
         engine.init()
-        made = []
+        made: list[str] = []
         with engine.write() as session:
-            for number in range(each):
+            models.add_model(session, Model("0" * 64, "model", "small_cnn", "breast-mri"))
+            for number in range(cases):
                 pixels = np.full((2, 2), number, np.uint16)
                 images = (Image(pixels, full_range_window(pixels)),)
-                made.append(Study(study_id(images), f"Study {number}", "MR", images, task="breast-mri"))
-                studies.add_study(session, made[-1])
+                study = Study(study_id(images), f"Study {number}", "MR", images, task="breast-mri")
+                studies.add_study(session, study)
+                said = {"benign": 0.9, "malignant": 0.1}
+                prediction = Prediction(
+                    study.id, "0" * 64, "breast-mri", said, np.array([[0.9, 0.1]]), "benign", None, "cpu", {}, {}
+                )
+                predictions.add_prediction(session, prediction, requested_by="benchmark")
+                made.append(study.id)
+            for name in readers:
+                users.add_user(session, name, "reviewer")
+            number_of = None
+            if scope == "study":
+                plan = StudyPlan(
+                    "All at once", "breast-mri", "sequential", "0" * 64, tuple(made), tuple(readers), rules=Rules(False)
+                )
+                number_of = reader_studies.add_reader_study(session, plan, "benchmark").id
+                reader_studies.start_reader_study(session, number_of, "benchmark")
+        try:
+            yield made, number_of
+        finally:
+            engine.dispose()
 
-        def work(name: str) -> list[float]:
-            taken, rng = [], random.Random(name)
-            for study in made:
-                if pause_s:
-                    time.sleep(pause_s * rng.uniform(0.5, 1.5))
-                start = time.perf_counter()
-                save(Review(study.id, name, "aided", "benign", f"{name}-{study.id}", comment="clear margins"))
-                taken.append(time.perf_counter() - start)
+
+def next_case(reader: str, study_id: str, number: int | None) -> tuple[Any, int | None]:
+    """(the case as the review page holds it, id of the prediction that it shows), read from the store as the page reads it."""
+    from db import engine, predictions, reader_studies, reader_turns, studies
+    from pages.ui.case import Case, Place
+
+    with engine.read() as session:
+        if number is None:
+            summary, phase, place = studies.get_study_summary(session, study_id), "aided", None
+        else:
+            study = reader_studies.get_reader_study(session, number)
+            progress = reader_turns.progress_of(session, study, reader)
+            summary = studies.get_study_summary(session, progress.turn.study_id)
+            phase, place = progress.turn.phase, Place(study, progress, again=False)
+        history = _history(session, summary.id, reader, number)
+        shown = predictions.get_prediction(session, summary.id, "0" * 64)[0] if phase == "aided" else None
+    return Case(summary, reader, phase, phase == "unaided", history, {"label": "benign"}, place), shown
+
+
+def _history(session: Any, study_id: str, reader: str, number: int | None) -> tuple[Any, ...]:
+    from db import reviews
+
+    return tuple(reviews.review_history(session, study_id, reader, number))
+
+
+def read_one(save: Save, case: Any, shown: int | None, pause: Callable[[], None]) -> list[float]:
+    """Seconds of each draft and, last, of the save of one reading."""
+    from pages.ui import assessment
+    from pages.ui import case as page
+
+    token, taken = f"{case.key('token')}:{case.reviewer}", []
+    own = {"phase": case.phase, "repeat": case.repeat, "token": token, "seconds": 12.0}
+    steps = [lambda session, said=said: page._keep_draft(session, case, own | said) for said in ENTERED]
+    steps.append(lambda session: page._keep_seconds(session, case, token, 15.0))
+    steps.append(lambda session: assessment._store(session, case, shown, token, ({}, 20.0)))
+    for step in steps:
+        pause()
+        start = time.perf_counter()
+        save(step)
+        taken.append(time.perf_counter() - start)
+    return taken
+
+
+def measure(save: Save, scope: str, readers: int, each: int, pause_s: float) -> tuple[np.ndarray, float]:
+    """(seconds (readers · each, `ACTIONS`), the save last; readings per second) of readers at once in a fresh store."""
+    names = [f"reader {n}" for n in range(readers)]
+    with fresh_store(names, each if scope == "daily" else -(-each // 2), scope) as (cases, number):
+
+        def work(name: str) -> list[list[float]]:
+            rng, taken = random.Random(name), []
+            for i in range(each):
+                case, shown = next_case(name, cases[i % len(cases)], number)
+                taken.append(read_one(save, case, shown, lambda: _pause(pause_s, rng)))
             return taken
 
         begin = time.perf_counter()
-        with ThreadPoolExecutor(reviewers) as pool:
-            times = np.array(list(pool.map(work, [f"reviewer {n}" for n in range(reviewers)])))  # (reviewers, each)
+        with ThreadPoolExecutor(readers) as pool:
+            times = np.concatenate(list(pool.map(work, names)))  # (readers · each, ACTIONS)
         wall = time.perf_counter() - begin
-        with engine.read() as session:
-            kept = reviews.count_reviews(session, reviews.ReviewQuery())
-        engine.dispose()
-    assert kept == times.size, f"{times.size - kept} acknowledged saves were lost"
-    return times.ravel(), times.size / wall
+        kept = _kept(number)
+    assert kept == len(times), f"{len(times) - kept} acknowledged saves were lost"
+    return times, len(times) / wall
+
+
+def _pause(pause_s: float, rng: random.Random) -> None:
+    if pause_s:
+        time.sleep(pause_s / ACTIONS * rng.uniform(0.5, 1.5))
+
+
+def _kept(number: int | None) -> int:
+    """How many reviews the store holds."""
+    from db import engine, reader_turns, reviews
+
+    with engine.read() as session:
+        if number is None:
+            return reviews.count_reviews(session, reviews.ReviewQuery())
+        return int(reader_turns.list_progress(session, number)["done"].sum())
+
+
+def _row(title: str, seconds: np.ndarray, rate: float) -> str:
+    p50, p95, p99 = np.percentile(1000 * seconds, [50, 95, 99])
+    return f"| {title} | {p50:.1f} | {p95:.1f} | {p99:.1f} | {1000 * seconds.max():.1f} | {rate:.0f} |"
 
 
 def main() -> None:
     """Print the table that stands in docs/benchmarks.md."""
-    reviewers = int(sys.argv[1]) if len(sys.argv) > 1 else 50
+    readers = int(sys.argv[1]) if len(sys.argv) > 1 else 50
     each = int(sys.argv[2]) if len(sys.argv) > 2 else 20
-    print(f"{reviewers} reviewers × {each} saves, {ROUNDS} rounds; all acknowledged saves were found\n")
-    print("| how | pace | p50 ms | p95 ms | p99 ms | worst ms | saves/s |\n| --- | --- | --- | --- | --- | --- | --- |")
-    for pause_s, pace in ((0.0, "flat out"), (1.0, "paced")):
-        for name, save in (("group commit", through_the_writer), ("one by one", one_by_one)):
-            rounds = [measure(save, reviewers, each if not pause_s else min(each, 8), pause_s) for _ in range(ROUNDS)]
-            ms = 1000 * np.concatenate([times for times, _ in rounds])
-            p50, p95, p99 = np.percentile(ms, [50, 95, 99])
-            rate = np.median([rate for _, rate in rounds])
-            print(f"| {name} | {pace} | {p50:.1f} | {p95:.1f} | {p99:.1f} | {ms.max():.1f} | {rate:.0f} |")
+    print(f"{readers} readers × {each} readings, {ROUNDS} rounds; all acknowledged saves were found\n")
+    print("| what | how | pace | stored | p50 ms | p95 ms | p99 ms | worst ms | readings/s |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    for scope in SCOPES:
+        for pause_s, pace in ((0.0, "flat out"), (1.0, "paced")):
+            for how, save in (("group commit", through_the_writer), ("one by one", one_by_one)):
+                count = each if not pause_s else min(each, 8)
+                rounds = [measure(save, scope, readers, count, pause_s) for _ in range(ROUNDS)]
+                times, rate = np.concatenate([t for t, _ in rounds]), float(np.median([r for _, r in rounds]))
+                title = f"{scope} | {how} | {pace}"
+                print(_row(f"{title} | draft", times[:, :-1].ravel(), rate))
+                print(_row(f"{title} | save", times[:, -1], rate), flush=True)
 
 
 if __name__ == "__main__":

@@ -38,12 +38,12 @@ def augment_batch(
     x = x * std + mean  # display values (B, C, H, W)
     x = torch.where((draw(0, 1) < a.hflip)[:, None, None, None], x.flip(3), x)
     x = torch.where((draw(0, 1) < a.vflip)[:, None, None, None], x.flip(2), x)
-    if a.shift or a.rotate or a.zoom or a.crop < 1:
+    if a.shift or a.rotate or a.zoom or a.crop < 1 or a.aspect > 1:
         x = _moved(x, a, draw)
     if a.brightness:
-        x = x * draw(1 - a.brightness, 1 + a.brightness)[:, None, None, None]
+        x = (x * draw(1 - a.brightness, 1 + a.brightness)[:, None, None, None]).clamp(0, 1)
     if a.contrast:
-        middle = x.mean(dim=(1, 2, 3), keepdim=True)  # (B, 1, 1, 1)
+        middle = _grey(x).mean(dim=(1, 2, 3), keepdim=True)  # (B, 1, 1, 1)
         x = (x - middle) * draw(1 - a.contrast, 1 + a.contrast)[:, None, None, None] + middle
     if (a.saturation or a.hue) and x.shape[1] == 3:
         x = _recoloured(x.clamp(0, 1), draw(1 - a.saturation, 1 + a.saturation), draw(-a.hue, a.hue))
@@ -53,13 +53,13 @@ def augment_batch(
 def _moved(x: torch.Tensor, a: Augmentation, draw: Draw) -> torch.Tensor:
     """Cropped, shifted, turned and zoomed in one step."""
     area = draw(a.crop, 1)
-    move = torch.stack([draw(-1, 1), draw(-1, 1)], dim=1)  # (B, 2)
+    place, shift = (torch.stack([draw(-1, 1), draw(-1, 1)], dim=1) for _ in range(2))  # (B, 2)
     degrees = draw(-a.rotate, a.rotate)
     edges = area.sqrt()[:, None].expand(-1, 2)  # of the kept rectangle (width, height), as fractions of the image's
     if a.aspect > 1:
         stretch = draw(-1, 1).mul(math.log(a.aspect) / 2).exp()
         edges = torch.stack([edges[:, 0] * stretch, edges[:, 1] / stretch], dim=1).clamp(max=1)
-    centre = move * (1 - edges + 2 * a.shift)  # in half edges: inside the image, plus the shift
+    centre = place * (1 - edges) + shift * 2 * a.shift  # in half edges: the crop inside the image, and the shift
     if a.zoom:
         edges = edges * draw(1 - a.zoom, 1 + a.zoom)[:, None]
     return _move(x, degrees, edges, centre, "border" if a.fill == "edge" else "zeros")
@@ -84,6 +84,13 @@ def _move(
     return torch.nn.functional.grid_sample(x, grid, padding_mode=outside, align_corners=False)
 
 
+def _grey(x: torch.Tensor) -> torch.Tensor:
+    """Luma (B, 1, H, W) of display values x (B, 1 or 3, H, W)."""
+    if x.shape[1] == 1:
+        return x
+    return torch.einsum("bchw,c->bhw", x, torch.from_numpy(LUMA).to(x.device))[:, None]
+
+
 def _recoloured(x: torch.Tensor, saturation: torch.Tensor, hue: torch.Tensor) -> torch.Tensor:
     """Display values x (B, 3, H, W) with saturation multiplied by (B,), then the hue turned by (B,) of a full circle.
 
@@ -91,7 +98,7 @@ def _recoloured(x: torch.Tensor, saturation: torch.Tensor, hue: torch.Tensor) ->
     """
     if float((x - x[:, :1]).abs().amax()) < 1e-4:
         return x
-    grey = torch.einsum("bchw,c->bhw", x, torch.from_numpy(LUMA).to(x.device))[:, None]
+    grey = _grey(x)
     x = (grey + (x - grey) * saturation[:, None, None, None]).clamp(0, 1)
     high, low = x.amax(dim=1), x.amin(dim=1)  # (B, H, W): value, and what is grey in it
     spread = high - low

@@ -88,8 +88,8 @@ class Checkpoint:
 
     @property
     def has_own_layer(self) -> bool:
-        """Whether one network with a heatmap layer makes the logits: no members, views or temperature around it."""
-        return bool(self.heatmap_layer) and not self.averages and self.temperature == 1
+        """Whether one network with a heatmap layer makes the logits: no members or views around it; a temperature may be."""
+        return bool(self.heatmap_layer) and not self.averages
 
     def to(self, device: str) -> Checkpoint:
         """The same checkpoint with its weights on `device`."""

@@ -29,6 +29,11 @@ class Tempered(nn.Module):
         return self.net(x) / self.temperature
 
 
+def untempered(module: nn.Module) -> nn.Module:
+    """The network inside a temperature, or the module itself: its layers are the model's, and bear their names."""
+    return module.net if isinstance(module, Tempered) else module
+
+
 class Viewed(nn.Module):
     """Test-time augmentation: the mean of the probabilities of several views (names of `VIEWS`) of each image."""
 

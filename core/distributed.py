@@ -45,6 +45,12 @@ class World:
         distributed.all_gather(parts, values)
         return parts
 
+    def agree(self, net: nn.Module) -> None:
+        """Give every process the first one's statistics: each kept its own on its part of the batches."""
+        if self.size > 1:
+            for buffer in net.buffers():
+                distributed.broadcast(buffer, 0)
+
     def wrap(self, net: nn.Module) -> nn.Module:
         """The network with gradients averaged over processes."""
         if self.size == 1:

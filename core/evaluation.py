@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -20,7 +21,8 @@ from core.checkpoint import Checkpoint, load_checkpoint
 from core.datasets import Case, Dataset, as_dataset, tensors
 from core.datasets.dataset import Progress
 from core.files import write_json, write_text
-from core.predict import batched_probabilities
+from core.predict import arranged, batched_probabilities
+from core.records import Refused
 from core.runs import FORMAT, MOST_ATTRIBUTES, PROBABILITY_DECIMALS, read_run
 from core.statistics.summary import evaluate as all_metrics
 from core.tasks import get_task
@@ -46,16 +48,13 @@ def predict_probabilities(
     module = checkpoint.module(device).to(memory_format=torch.channels_last)
     done = 0
 
-    def arrange(_module: nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
-        return (inputs[0].contiguous(memory_format=torch.channels_last),)
-
     def count(_module: nn.Module, inputs: tuple[torch.Tensor], _output: torch.Tensor) -> None:
         nonlocal done  # only batches that fitted into memory come here
         done += len(inputs[0])
         if progress:
             progress(done, len(x), "Predicting")
 
-    with module.register_forward_pre_hook(arrange), module.register_forward_hook(count):
+    with arranged(module), module.register_forward_hook(count):
         return batched_probabilities(module, x, device, batch_size or BATCH[device])
 
 
@@ -74,13 +73,16 @@ def evaluate(
 
     `data` is a path, or a dataset already read: several runs then decode it once.
     Metrics are computed from the rounded probabilities in `predictions.csv`, so that anyone gets the same figures from it.
-    Raises `Refused` in one sentence for a checkpoint or dataset that cannot be used, or a split that is not there.
+    Raises `Refused` in one sentence for a checkpoint or dataset that cannot be used, a split that is not there, or a folder that
+    holds another run; the same run is made again.
     """
     started, clock = datetime.now(UTC), time.monotonic()
     device = device or settings.device()
     checkpoint = load_checkpoint(checkpoint_path)
     task = get_task(checkpoint.task)
     dataset = as_dataset(data, checkpoint.task, progress)
+    run_id = hashlib.sha256(f"{checkpoint.version}|{dataset.fingerprint}|{split}".encode()).hexdigest()
+    _check_free(out, run_id)
     x, y = tensors(dataset, split, checkpoint.preprocessing, progress)
     probabilities = predict_probabilities(checkpoint, x, device, progress=progress)
     probabilities = np.round(probabilities, PROBABILITY_DECIMALS)
@@ -94,7 +96,7 @@ def evaluate(
     write_text(out / "predictions.csv", table)
     run = {
         "format": FORMAT,
-        "id": hashlib.sha256(f"{checkpoint.version}|{dataset.fingerprint}|{split}".encode()).hexdigest(),
+        "id": run_id,
         "model": {
             "version": checkpoint.version,
             "architecture": checkpoint.architecture,
@@ -121,6 +123,16 @@ def evaluate(
     }
     write_json(out / "run.json", run)
     return run
+
+
+def _check_free(out: Path, run_id: str) -> None:
+    """Raises `Refused` where the folder holds the run of another model, dataset or split."""
+    try:
+        there = json.loads((out / "run.json").read_text(encoding="utf-8")).get("id", run_id)
+    except (OSError, ValueError, AttributeError):
+        return
+    if there != run_id:
+        raise Refused(f"{out.name} holds the run of another model, dataset or split; choose another folder.")
 
 
 def _how_it_predicts(checkpoint: Checkpoint) -> dict[str, Any]:

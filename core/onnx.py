@@ -14,11 +14,12 @@ from torch import nn
 
 from core import settings
 from core.checkpoint import Checkpoint, load_checkpoint
+from core.combine import untempered
 from core.explain.gradcam import grad_cam, layer_pass
 from core.records import Refused
 
 TOLERANCE = 1e-4  # of the largest logit, or of 1 where logits are smaller; and of a map's largest value
-MADE = 1  # part of a cached file's name: counted up when what is exported changes
+MADE = 2  # part of a cached file's name: counted up when what is exported changes
 
 
 class _WithMaps(nn.Module):
@@ -32,7 +33,8 @@ class _WithMaps(nn.Module):
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits (N, C) and maps (N, C, h, w) of images (N, channels, H, W)."""
         kept: list[torch.Tensor] = []
-        with self.net.get_submodule(self.layer).register_forward_hook(lambda _m, _i, out: kept.append(out)):
+        watched = untempered(self.net).get_submodule(self.layer)
+        with watched.register_forward_hook(lambda _m, _i, out: kept.append(out)):
             logits = self.net(x)
         activations = kept[0]  # (N, K, h, w)
         weights = (self.head / (activations.shape[2] * activations.shape[3]))[:, :, None, None]  # (C, K, 1, 1)
@@ -69,7 +71,7 @@ def export_onnx(checkpoint: Checkpoint, path: Path, *, maps: bool = True) -> boo
 
 
 def closed_form_head(checkpoint: Checkpoint, net: nn.Module) -> torch.Tensor | None:
-    """Weights (C, K) of the last linear layer where `layer_pass` finds the closed form, else None."""
+    """Weights (C, K) of the last linear layer, after any temperature, where `layer_pass` finds the closed form, else None."""
     if not checkpoint.has_own_layer:
         return None
     spec = checkpoint.preprocessing

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import queue
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -33,7 +36,7 @@ class Answer:
     """What a model said of N images: `logits` (N, C) float64, `maps` (N, C, h, w) float32 or None, and by which `engine`.
 
     `maps` are raw Grad-CAMs of the same pass. They are NaN for classes that would have cost a backward pass of their own, and
-    None for combined models, which have no layer.
+    None for models with members or views, which have no layer of their own.
     """
 
     logits: np.ndarray
@@ -66,21 +69,55 @@ def plain_run(module: nn.Module, device: str) -> Run:
     return run
 
 
-def mapping_run(module: nn.Module, device: str, layer: str) -> Run:
-    """Logits and Grad-CAMs from one pass: of every class in the closed form, else of each image's most probable class."""
+Rule = Callable[[torch.Tensor], torch.Tensor]  # logits (N, C) to the class of each image (N,)
+
+
+def mapping_run(module: nn.Module, device: str, layer: str, rule: Rule | None = None) -> Run:
+    """Logits and Grad-CAMs from one pass: of every class in the closed form, else of the class that `rule` gives each image.
+
+    Without a rule that is the most probable class.
+    """
+    rule = rule or partial(torch.argmax, dim=1)
 
     def run(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        seen = layer_pass(module, layer, x.to(device), None)
+        seen = layer_pass(module, layer, x.to(device), rule)
         if seen.head is not None:
             cells = seen.activations.shape[2] * seen.activations.shape[3]
             maps = torch.einsum("ck,nkhw->nchw", seen.head / cells, seen.activations).relu()
         else:
-            best = seen.logits.argmax(dim=1)
             maps = torch.full((*seen.logits.shape, *seen.activations.shape[2:]), torch.nan, device=device)
-            maps[torch.arange(len(x)), best] = grad_cam(seen)
+            maps[torch.arange(len(x)), rule(seen.logits)] = grad_cam(seen)
         return seen.logits.cpu(), maps.cpu()
 
     return run
+
+
+@contextmanager
+def arranged(module: nn.Module) -> Iterator[nn.Module]:
+    """The module takes every batch in channels-last order while the `with` lasts: batches are copied, not the whole of x."""
+
+    def arrange(_module: nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+        return (inputs[0].contiguous(memory_format=torch.channels_last),)
+
+    with module.register_forward_pre_hook(arrange):
+        yield module
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether that is what it says: PyTorch has an exception of its own for GPUs only, on a CPU there is but a message."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def called_class(checkpoint: Checkpoint) -> Rule:
+    """The class that a checkpoint calls by its operating point, as a rule for `mapping_run`."""
+    point, positive = checkpoint.operating_point, get_task(checkpoint.task).positive_index
+    threshold = point.threshold if point else None
+
+    def rule(logits: torch.Tensor) -> torch.Tensor:
+        probabilities = torch.softmax(logits.detach().double(), dim=1).cpu().numpy()
+        return torch.from_numpy(predicted_class(probabilities, positive, threshold)).to(logits.device)
+
+    return rule
 
 
 def batched(run: Run, x: torch.Tensor, engine: str = "PyTorch", batch_size: int = 32) -> Answer:
@@ -93,9 +130,11 @@ def batched(run: Run, x: torch.Tensor, engine: str = "PyTorch", batch_size: int 
     while start < len(x):
         try:
             done.append(run(x[start : start + size]))
-        except torch.OutOfMemoryError as e:
+        except RuntimeError as e:
+            if not out_of_memory(e):
+                raise
             if size == 1:
-                raise Refused("The device has too little memory for one image of this model; use the CPU.") from e
+                raise Refused("The device has too little memory for one image of this model; use another.") from e
             torch.cuda.empty_cache()
             size = size // 2
             continue
@@ -116,7 +155,11 @@ def batched_probabilities(module: nn.Module, x: torch.Tensor, device: str, batch
 class _Request:
     version: str
     x: torch.Tensor
+    ahead: bool = False
     answer: Future[Answer] = field(default_factory=Future)
+
+
+_Waiting = tuple[int, int, _Request | None]  # rank, number, request: who is waited for, what is made ahead, the end
 
 
 class Engine:
@@ -124,6 +167,7 @@ class Engine:
 
     `load(version)` gives a model's checkpoint; at most `max_models` stay in memory, the least recently used goes first.
     Requests for the same model that wait together run as one batch of at most `max_batch` images; a lone request starts at once.
+    What is made ahead, for nobody yet, runs when no one waits, one request at a time, so that it delays the next by no more.
 
     `faster(version, checkpoint)` may give a quicker way to run a model on the CPU with the same results. It is asked once per
     model, in the background; until it answers, and where it refuses, PyTorch runs the model.
@@ -145,7 +189,8 @@ class Engine:
         self._lock = threading.Lock()
         self._urgent = 0
         self._calm = threading.Condition()
-        self._queue: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._queue: queue.PriorityQueue[_Waiting] = queue.PriorityQueue()
+        self._numbers = itertools.count()
         self._worker = threading.Thread(target=self._work, name="inference", daemon=True)
         self._worker.start()
 
@@ -160,17 +205,20 @@ class Engine:
                 self._runs.pop(gone, None)
             return self._models[version]
 
-    def answer(self, version: str, x: torch.Tensor) -> Answer:
-        """What the model says of preprocessed images (N, C, H, W); waits its turn, raises what the model raised."""
-        request = _Request(version, x)
+    def answer(self, version: str, x: torch.Tensor, *, ahead: bool = False) -> Answer:
+        """What the model says of preprocessed images (N, C, H, W); waits its turn, raises what the model raised.
+
+        With `ahead` nobody waits for it yet: others overtake it, and long work does not give way to it.
+        """
+        request = _Request(version, x, ahead)
         with self._calm:
-            self._urgent += 1
+            self._urgent += not ahead
         try:
-            self._queue.put(request)
+            self._queue.put((int(ahead), next(self._numbers), request))
             return request.answer.result()
         finally:
             with self._calm:
-                self._urgent -= 1
+                self._urgent -= not ahead
                 self._calm.notify_all()
 
     def probabilities(self, version: str, x: torch.Tensor) -> np.ndarray:
@@ -191,43 +239,45 @@ class Engine:
 
     def close(self) -> None:
         """Finish what waits and stop the worker."""
-        self._queue.put(None)
+        self._queue.put((2, next(self._numbers), None))
         self._worker.join()
 
     def _work(self) -> None:
-        while (first := self._queue.get()) is not None:
-            waiting, closing = self._waiting_with(first)
+        while (first := self._queue.get()[2]) is not None:
             by_version: dict[str, list[_Request]] = {}
-            for request in waiting:
+            for request in self._waiting_with(first):
                 by_version.setdefault(request.version, []).append(request)
             for version, requests in by_version.items():
                 self._answer(version, requests)
-            if closing:
-                return
 
-    def _waiting_with(self, first: _Request) -> tuple[list[_Request], bool]:
+    def _waiting_with(self, first: _Request) -> list[_Request]:
         waiting = [first]
-        while sum(len(r.x) for r in waiting) < self._max_batch:
+        while not first.ahead and sum(len(r.x) for r in waiting) < self._max_batch:
             try:
-                other = self._queue.get_nowait()
+                rank, number, other = self._queue.get_nowait()
             except queue.Empty:
-                return waiting, False
-            if other is None:
-                return waiting, True
+                break
+            if rank:  # for nobody yet, or the end: in its turn
+                self._queue.put((rank, number, other))
+                break
             waiting.append(other)
-        return waiting, False
+        return waiting
 
     def _run(self, version: str) -> tuple[str, Run]:
         checkpoint = self.checkpoint(version)
-        if version not in self._runs:
-            module, layer = checkpoint.module(self.device), checkpoint.heatmap_layer
-            run = (
-                mapping_run(module, self.device, layer) if checkpoint.has_own_layer else plain_run(module, self.device)
-            )
-            self._runs[version] = ("PyTorch", run)
-            if self._faster is not None and self.device == "cpu":
-                threading.Thread(target=self._hasten, args=(version, checkpoint), name="faster", daemon=True).start()
-        return self._runs[version]
+        with self._lock:
+            if version in self._runs:
+                return self._runs[version]
+        module, layer = checkpoint.module(self.device), checkpoint.heatmap_layer
+        with_maps = partial(mapping_run, module, self.device, layer, called_class(checkpoint))
+        made = ("PyTorch", with_maps() if checkpoint.has_own_layer else plain_run(module, self.device))
+        with self._lock:
+            if version not in self._models:
+                return made  # another thread's model took its place meanwhile: this answer, then no more
+            self._runs[version] = made
+        if self._faster is not None and self.device == "cpu":
+            threading.Thread(target=self._hasten, args=(version, checkpoint), name="faster", daemon=True).start()
+        return made
 
     def _hasten(self, version: str, checkpoint: Checkpoint) -> None:
         try:
@@ -265,11 +315,16 @@ def predict_study(engine: Engine, version: str, study: Study) -> Prediction:
     return predict_study_with_maps(engine, version, study)[0]
 
 
-def predict_study_with_maps(engine: Engine, version: str, study: Study) -> tuple[Prediction, Answer]:
-    """The prediction for a study, and what the same pass over its images says of their Grad-CAMs."""
+def predict_study_with_maps(
+    engine: Engine, version: str, study: Study, *, ahead: bool = False
+) -> tuple[Prediction, Answer]:
+    """The prediction for a study, and what the same pass over its images says of their Grad-CAMs.
+
+    With `ahead` nobody waits for it yet, see `Engine.answer`.
+    """
     checkpoint = engine.checkpoint(version)
     _check_scope(checkpoint, study)
-    answer = engine.answer(version, preprocess_batch(study.images, checkpoint.preprocessing))
+    answer = engine.answer(version, preprocess_batch(study.images, checkpoint.preprocessing), ahead=ahead)
     made = prediction_record(checkpoint, study.id, answer.probabilities, engine.device)
     return replace(made, versions={**made.versions, "engine": answer.engine}), answer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,7 +46,7 @@ def load_pretrained(net: nn.Module, path: Path, head: tuple[str, ...]) -> None:
     state = _read(path)
     if not isinstance(state, Mapping) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise Refused(f"{path.name} is not a plain state dict of tensors.")
-    state = _as_timm_names(state, net)
+    state = _as_timm_names(_of_today(state), net)
     own = {key for key in net.state_dict() if _within(key, head)}
     body = {key: weights for key, weights in state.items() if not _within(key, head)}
     if not all(bool(torch.isfinite(v).all()) for v in body.values() if v.is_floating_point()):
@@ -57,6 +58,12 @@ def load_pretrained(net: nn.Module, path: Path, head: tuple[str, ...]) -> None:
     if result.unexpected_keys or set(result.missing_keys) != own:
         raise Refused(f"{path.name} holds weights of another network: the layers differ.")
     _start_small(net, head)
+
+
+def _of_today(state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+    """torchvision's own files as its networks are now: without auxiliary heads, and `norm.1` of a DenseNet as `norm1`."""
+    old = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d\.)")
+    return {old.sub(r"\1\2", name): w for name, w in state.items() if not re.match(r"(aux\d|AuxLogits)\.", name)}
 
 
 def _as_timm_names(state: Mapping[str, torch.Tensor], net: nn.Module) -> Mapping[str, torch.Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -66,9 +67,12 @@ class Image:
         """True for RGB pixels (H, W, 3)."""
         return self.pixels.ndim == 3
 
-    @property
+    @cached_property
     def content_hash(self) -> str:
-        """SHA-256 (hex) of dtype, shape and pixel bytes: equal pictures have equal hashes, whatever file they came in."""
+        """SHA-256 (hex) of dtype, shape and pixel bytes: equal pictures have equal hashes, whatever file they came in.
+
+        Computed once: `pixels` must not be written to. (A cached property stands in the instance, beside the frozen fields.)
+        """
         digest = hashlib.sha256(f"{self.pixels.dtype.str}{self.pixels.shape}".encode())
         digest.update(np.ascontiguousarray(self.pixels))
         return digest.hexdigest()

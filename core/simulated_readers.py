@@ -2,7 +2,8 @@
 
 A case has evidence e = ±1 (its truth) plus a difficulty that all readers share. Reader r perceives s_r · e plus own noise; the
 likelihood is 100 / (1 + exp(−(1.6 · perceived + bias_r))), the class malignant from 50 on. With the model the reader adds
-trust_r · log(p / (1 − p)) of the model's score p, perceives with less noise of their own, and is quicker.
+trust_r · log(p / (1 − p)) of the model's score p, and perceives with less noise of their own. The aided seconds are a second
+look at a case just read, in one sitting: they come on top of the unaided ones.
 Nothing here is fitted to people: it makes pages alive, and says nothing about radiologists.
 """
 
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _SHARED, _OWN, _CLIP = 0.9, 0.9, 0.02
+_SECOND_LOOK = 0.3  # of the unaided time
 _CALLED = 50  # likelihood from which a simulated reader calls a case positive
 
 
@@ -67,7 +69,7 @@ def simulate(
         found.append(
             {
                 "unaided": _readings(unaided, reader.seconds, rng),
-                "aided": _readings(aided + reader.trust * said, 0.75 * reader.seconds, rng),
+                "aided": _readings(aided + reader.trust * said, _SECOND_LOOK * reader.seconds, rng),
             }
         )
     return found

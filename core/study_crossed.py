@@ -55,7 +55,7 @@ def crossed(
     left have one truth, and says then how many each reader has.
     """
     rows, wanted = _rated(study, rating, phases, readers)
-    whole = _whole(rows, wanted)
+    whole = _whole(study, rows, wanted, readers)
     kept = whole.columns[whole.any()]
     word = _WORDS[_kind(rating)]
     if not len(kept):
@@ -76,7 +76,7 @@ def completeness(
     readers: tuple[str, ...] = (),
 ) -> Completeness:
     """What the choice of `readers` (by default everybody) leaves of the cases in `crossed`, and what each of them costs."""
-    everybody = _whole(*_rated(study, rating, phases, ()))
+    everybody = _whole(study, *_rated(study, rating, phases, ()), ())
     chosen = everybody[[name for name in everybody.columns if not readers or name in readers]]
     chosen = chosen[chosen.columns[chosen.any()]]
     missing = (~chosen).sum(axis=1)
@@ -108,13 +108,16 @@ def _rated(
     return rows.assign(rating=values), wanted
 
 
-def _whole(rows: pd.DataFrame, phases: tuple[str, ...]) -> pd.DataFrame:
-    """Whether each reader (columns) rated each case (rows) in every phase, and its truth is known."""
+def _whole(study: StudyReadings, rows: pd.DataFrame, phases: tuple[str, ...], readers: tuple[str, ...]) -> pd.DataFrame:
+    """Whether each reader (columns) rated each case (rows) in every phase, and its truth is known.
+
+    Of all that the study asks for: also of cases and readers without any reading.
+    """
     known = rows[(rows["truth"] != "") & np.isfinite(rows["rating"])]
     counts = known.groupby(["case", "reader"]).size().unstack(fill_value=0)
-    return counts.reindex(
-        index=sorted(rows["case"].unique()), columns=sorted(rows["reader"].unique()), fill_value=0
-    ) == len(phases)
+    cases = sorted({*study.cases_asked, *rows["case"]})
+    names = sorted(readers or {*study.readers_asked, *rows["reader"]})
+    return counts.reindex(index=cases, columns=names, fill_value=0) == len(phases)
 
 
 def _refuse_too_few(table: pd.DataFrame, whole: pd.DataFrame, word: str) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from core.reader_records import PROTOCOLS
 from core.records import BIRADS, Refused
 from core.statistics.imrmc import write_imrmc
 from core.study_cuts import CutKind, called
@@ -21,7 +22,11 @@ NEEDED = ("case", "reader", "phase", "label", "truth")
 MOST_ROWS = 1_000_000
 LONGEST_NAME = 200  # of a case or reader: a content hash has 64 characters
 _RANGES = {"repeat": (0, 1), "likelihood": (0, 100), "confidence": (0, 100), "seconds": (0, 1e7), "score": (0, 1)}
-_PER_CASE = ("truth", "adjudicated", "predicted", "score", "patient")
+_PER_CASE = ("truth", "adjudicated", "patient")
+_SHOWN = (
+    "predicted",
+    "score",
+)  # one of a case for each reader: between two readers the model may have run on another device
 
 
 def export_table(study: StudyReadings, names: Mapping[str, str], *, comments: bool = False) -> pd.DataFrame:
@@ -159,6 +164,9 @@ def _checked_texts(rows: pd.DataFrame, task: Task, name: str) -> pd.DataFrame:
         rows[column] = classes
     rows["birads"] = rows["birads"].str.strip().str.upper()
     _refuse(~rows["birads"].isin(["", *BIRADS]), name, f"birads must be one of {', '.join(BIRADS)}")
+    rows["protocol"] = rows["protocol"].str.strip().str.lower()
+    _refuse(~rows["protocol"].isin(["", *PROTOCOLS]), name, f"protocol must be one of {', '.join(PROTOCOLS)}")
+    _refuse(rows["protocol"] != rows["protocol"].iloc[0], name, "all rows of a study have the same protocol")
     rows["regions"] = [text or "[]" for text in rows["regions"]]
     _refuse(~rows["regions"].map(_is_list), name, "regions must be a JSON list")
     return rows
@@ -174,6 +182,10 @@ def _check_keys(rows: pd.DataFrame, name: str) -> None:
         several = rows.groupby("case")[column].nunique(dropna=False) > 1
         if several.any():
             raise Refused(f"{name}: case {several.idxmax()} has two different values of {column}.")
+    for column in _SHOWN:
+        several = rows.groupby(["case", "reader", "repeat"])[column].nunique(dropna=False) > 1
+        if several.any():
+            raise Refused(f"{name}: case {several.idxmax()[0]} has two different values of {column} for one reader.")
 
 
 def _refuse(wrong: pd.Series, name: str, why: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from core.reader_records import Protocol
 from core.records import BIRADS, Estimate, Refused
 from core.statistics.agreement_table import Ratings, ratings_table
 from core.statistics.discrimination import auc
@@ -28,15 +29,27 @@ LIKELIHOODS = tuple(str(k) for k in range(101))
 
 COLUMNS = (
     "case", "reader", "phase", "repeat", "label", "likelihood", "confidence", "birads", "seconds", "truth", "adjudicated",
-    "predicted", "score", "regions", "comment", "created_at", "withdrawn", "patient",
+    "predicted", "score", "regions", "comment", "created_at", "withdrawn", "protocol", "seen_before", "patient",
 )  # fmt: skip
 KEY = ["case", "reader", "phase", "repeat"]
 _NUMBERS = ("likelihood", "confidence", "seconds", "score")
+_MARKS = ("withdrawn", "seen_before")  # true or false
 _LATER = {
     "repeat": 0,
     "withdrawn": False,
+    "protocol": "",
+    "seen_before": False,
     "patient": "",
 }  # columns that came later, with what they are where nothing is said
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a study's record asks for, read or not: its cases, the readers who stayed, and those who were withdrawn."""
+
+    cases: tuple[str, ...]
+    readers: tuple[str, ...]
+    withdrawn: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +57,13 @@ class StudyReadings:
     """A reader study that is over: one row of `rows` per reader, case, phase and repeat, with the columns `COLUMNS`.
 
     `truth` is the dataset's reference standard and `adjudicated` the adjudicators', both classes of the task or empty;
-    `patient` is a code that cases of one patient share, empty where it is not known; `predicted` and `score` (probability of
-    the positive class, 0–1) are the model's of the case; `likelihood` and `confidence` are 0–100, `seconds` ≥ 0; missing numbers
-    are NaN, missing texts empty. `regions` is JSON. `repeat` is 1 where a reader read a case a second time in the same phase,
-    else 0; `withdrawn` says that the reader was taken out of the study, whose readings count only `with_withdrawn`.
-    `pseudonyms` (reader -> name) are what files that leave call the readers.
+    `predicted` and `score` (probability of the positive class, 0–1) are the model's of the case, as this reader saw them where they
+    did; `patient` is a code that cases of one patient share, empty where it is not known; `likelihood` and `confidence` are 0–100,
+    `seconds` ≥ 0; missing numbers are NaN, missing texts empty. `regions` is JSON. `repeat` is 1 where a reader read a case a
+    second time in the same phase, else 0; `withdrawn` says that the reader was taken out of the study, whose readings count only
+    `with_withdrawn`. `protocol` is the study's, the same in all rows, empty where a file from elsewhere does not say it.
+    `seen_before` says that the reader had seen a model's result of the case before, outside the study. `pseudonyms` (reader ->
+    name) are what files that leave call the readers.
     """
 
     name: str
@@ -56,6 +71,7 @@ class StudyReadings:
     rows: pd.DataFrame
     origin: Origin = "study"
     with_withdrawn: bool = False
+    asked: Asked | None = None  # None where there is no record, but a file of readings
     pseudonyms: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
@@ -83,6 +99,25 @@ class StudyReadings:
         return tuple(sorted(self.readings["reader"].unique()))
 
     @property
+    def cases_asked(self) -> tuple[str, ...]:
+        """The cases of the study; of a study without a record those that were read."""
+        return self.asked.cases if self.asked else tuple(sorted(self.readings["case"].unique()))
+
+    @property
+    def readers_asked(self) -> tuple[str, ...]:
+        """The readers who count, whether they read anything or not; of a study without a record those who did."""
+        if self.asked is None:
+            return self.readers
+        return tuple(sorted(self.asked.readers + self.asked.withdrawn * self.with_withdrawn))
+
+    @property
+    def phases_asked(self) -> tuple[str, ...]:
+        """The phases of the study's protocol; of a study without a record those in which anything was read."""
+        if self.asked is None:
+            return self.phases
+        return ("aided",) if self.protocol == "aided" else PHASES
+
+    @property
     def phases(self) -> tuple[str, ...]:
         """The phases in which anything was read, unaided first."""
         return tuple(phase for phase in PHASES if (self.readings["phase"] == phase).any())
@@ -96,6 +131,12 @@ class StudyReadings:
     def patients_of(self, rows: pd.DataFrame) -> np.ndarray:
         """The patient (N,) of each row with a case."""
         return rows["case"].map(self.patients).to_numpy(object)
+
+    @property
+    def protocol(self) -> Protocol | Literal[""]:
+        """How the study was read, empty where that is not known."""
+        said = self.rows["protocol"].unique()
+        return said[0] if len(said) == 1 else ""
 
     @property
     def positive(self) -> str:
@@ -127,7 +168,7 @@ def stored_readings(table: pd.DataFrame, task: Task) -> pd.DataFrame:
 
 
 def normalised(table: pd.DataFrame) -> pd.DataFrame:
-    """`COLUMNS` in order: numbers as float64 with NaN, repeat as int64, withdrawn as bool, all else as text without missing
+    """`COLUMNS` in order: numbers as float64 with NaN, repeat as int64, `_MARKS` as bool, all else as text without missing
     values; absent columns are empty, or what they are where nothing is said.
     """
     found = {}
@@ -135,7 +176,7 @@ def normalised(table: pd.DataFrame) -> pd.DataFrame:
         given = table[name] if name in table.columns else pd.Series([None] * len(table), dtype=object)
         if name == "repeat":
             found[name] = pd.to_numeric(given, errors="coerce").fillna(0).astype(np.int64).to_numpy()
-        elif name == "withdrawn":
+        elif name in _MARKS:
             found[name] = np.array([str(v).strip().lower() in ("true", "1", "yes") for v in given], dtype=bool)
         elif name in _NUMBERS:
             found[name] = pd.to_numeric(given, errors="coerce").astype(np.float64).to_numpy()
@@ -192,9 +233,12 @@ def strategy_table(study: StudyReadings, phase: str, cut: Cut = CLASS) -> pd.Dat
     """
     rows = study.readings[(study.readings["phase"] == phase) & (study.readings["truth"] != "")]
     rows = rows.assign(recalled=called(rows, study.positive, cut)).dropna(subset=["recalled"])
+    score = (
+        rows.dropna(subset=["score"]).drop_duplicates("case").set_index("case")["score"]
+    )  # one of a case, as `model_scores`
     table = pd.DataFrame({
         "case": rows["case"], "reader": rows["reader"], "truth": (rows["truth"] == study.positive).astype(int),
-        "recalled": rows["recalled"].astype(int), "score": rows["score"], "patient": study.patients_of(rows),
+        "recalled": rows["recalled"].astype(int), "score": rows["case"].map(score), "patient": study.patients_of(rows),
     })  # fmt: skip
     return table if np.isfinite(table["score"]).all() else table.drop(columns="score")
 

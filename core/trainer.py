@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 from core.augment import augment_batch
 from core.distributed import World
 from core.optimisation import class_weights, kernel_penalty, learn_only, make_ema, make_optimizer
-from core.predict import batched_probabilities
+from core.predict import arranged, batched_probabilities
 from core.preprocess import Preprocessing
 from core.recipes import Recipe
 from core.records import Refused
@@ -53,6 +54,11 @@ class Trainer:
 
     def __init__(self, net: nn.Module, setup: Setup, world: World | None = None) -> None:
         self.setup, self.world = setup, world or World()
+        if setup.recipe.batch_size < 2 * self.world.size:
+            raise Refused(
+                f"Batches of {setup.recipe.batch_size} are too small for {self.world.size} processes, each of which needs two "
+                "images of every batch; start fewer or make batches larger."
+            )
         self.on_gpu = torch.device(setup.device).type == "cuda"
         net = net.to(setup.device, memory_format=torch.channels_last)
         if self.on_gpu and self.world.size > 1:
@@ -99,8 +105,10 @@ class Trainer:
         s, mine = self.setup, self.world.share()
         p = np.zeros((len(s.y_val), len(s.task.classes)))
         try:
+            self.world.agree(self._kept())
             if len(s.x_val[mine]):
-                p[mine] = batched_probabilities(self._kept().eval(), _channels_last(s.x_val[mine]), s.device)
+                with arranged(self._kept().eval()) as net:
+                    p[mine] = batched_probabilities(net, s.x_val[mine], s.device)
         except Refused:  # weights still finite, outputs no longer
             p[mine] = np.nan
         if self.world.size > 1:
@@ -161,19 +169,19 @@ class Trainer:
             module.eval()
 
     def _step(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """One step on the batch of images `index` (B,); the sums of loss and correct answers over this process's share."""
+        """One step on the batch of images `index` (B,); sums of cross-entropy and correct answers over this process's share."""
         s, recipe = self.setup, self.setup.recipe
         mine = index[self.world.share()]
         x, y = self.images[mine].to(s.device), s.y_train[mine].to(s.device)  # (b, C, H, W), (b,)
         x = augment_batch(x, recipe.augment, s.spec, self.generator, (len(index), self.world.share()))
         with nullcontext() if self.precision == torch.float32 else torch.autocast("cuda", self.precision):
             logits = self.model(_channels_last(x)).float()  # (b, classes)
-        # A mean over this share; weighed by it, so that the mean of all processes' gradients is that of the whole batch.
+        # Divided by the number of images, not by their weights: else a batch without a rare class would weigh as much as one
+        # with it. By that of the whole batch, so that the mean of all processes' gradients is the batch's.
         w = None if self.class_weights is None else self.class_weights.to(s.device)
-        loss = F.cross_entropy(logits, y, w, label_smoothing=recipe.label_smoothing)
-        if self.world.size > 1:
-            loss = loss * (self._weight(mine) / self._weight(index) * self.world.size)
-        value = loss.detach() / self.world.size
+        total = F.cross_entropy(logits, y, w, label_smoothing=recipe.label_smoothing, reduction="sum")
+        loss = total * (self.world.size / len(index))
+        plain = F.cross_entropy(logits.detach(), y, reduction="sum")  # as validation has it, so that the curves compare
         if recipe.kernel_l2:
             loss = loss + recipe.kernel_l2 * kernel_penalty(self.net)
         self.optimizer.zero_grad()
@@ -183,12 +191,7 @@ class Trainer:
         if self.ema:
             self.ema.update_parameters(self.net)
         right = (logits.detach().argmax(dim=1) == y).sum()
-        return value * len(index), right
-
-    def _weight(self, index: torch.Tensor) -> float:
-        """What the images `index` weigh together in the loss."""
-        w = self.class_weights
-        return float(len(index) if w is None else w[self.setup.y_train[index]].sum())
+        return plain, right
 
     def _kept(self) -> nn.Module:
         return self.ema.module if self.ema else self.net
@@ -203,8 +206,8 @@ class Trainer:
     def _batches(self) -> Iterator[torch.Tensor]:
         """Indices of the training images in random order, a batch at a time, the same in every process.
 
-        Drawn with equal chance for every class where the recipe oversamples. A last batch that would leave a process one
-        image is left out: batch normalisation cannot take a mean over it.
+        Drawn with equal chance for every class where the recipe oversamples. Batches differ by one image at most: a short last
+        one would spoil the running statistics of batch normalisation just before validation looks at them.
         """
         y = self.setup.y_train
         if self.setup.recipe.oversample:
@@ -212,8 +215,7 @@ class Trainer:
             order = torch.multinomial(chance, len(y), replacement=True, generator=self.generator)
         else:
             order = torch.randperm(len(y), generator=self.generator)
-        batches = order.split(self.setup.recipe.batch_size)
-        yield from batches[:-1] if len(batches) > 1 and len(batches[-1]) < 2 * self.world.size else batches
+        yield from order.tensor_split(math.ceil(len(order) / self.setup.recipe.batch_size))
 
 
 def _near(x: torch.Tensor, device: str) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ from core.datasets import Dataset, as_dataset, tensors, without_leaks
 from core.datasets.dataset import Progress, base_name
 from core.distributed import World, world
 from core.files import write_json, write_text
+from core.predict import out_of_memory
 from core.preprocess import Preprocessing
 from core.pretrained import load_pretrained
 from core.recipes import Recipe, load_recipe
@@ -57,9 +59,12 @@ class TrainingJob:
     drop_leaks: bool = False
 
     def resolved(self) -> Recipe:
-        """The recipe with this job's own epochs and size in it."""
+        """The recipe with this job's own epochs and size in it; fewer epochs shorten a frozen phase in proportion."""
         recipe = self.recipe if isinstance(self.recipe, Recipe) else load_recipe(self.recipe)
-        return replace(recipe, epochs=self.epochs or recipe.epochs, size=self.size or recipe.size)
+        epochs, frozen = self.epochs or recipe.epochs, recipe.frozen_epochs
+        if 0 < frozen < recipe.epochs:
+            frozen = min(frozen, max(1, frozen * epochs // recipe.epochs))
+        return replace(recipe, epochs=epochs, frozen_epochs=frozen, size=self.size or recipe.size)
 
 
 Report = Callable[[TrainingProgress], None]
@@ -86,7 +91,9 @@ def resume(out: Path, data: Dataset | None = None, progress: Report | None = Non
     before, and all that `train` refuses.
     """
     if (out / "checkpoint.pt").exists():
-        raise Refused(f"The training in {base_name(out)} is finished; there is nothing to resume.")
+        if not (out / STATE).exists():
+            raise Refused(f"The training in {base_name(out)} is finished; there is nothing to resume.")
+        return _tidied(out)  # killed between its last two steps
     state = read_state(out)
     facts = {**state["job"], "recipe": Recipe.from_dict(state["job"]["recipe"]), "out": out}
     facts["weights"] = Path(facts["weights"]) if facts["weights"] else None
@@ -124,8 +131,11 @@ def _train(job: TrainingJob, report: Report, state: Mapping[str, Any]) -> Path:
             if state.get("trainer"):
                 trainer.load_state(state["trainer"])
             try:
-                run.fit(trainer, report)
-            except torch.OutOfMemoryError as e:
+                with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+                    run.fit(trainer, report)
+            except RuntimeError as e:
+                if not out_of_memory(e):
+                    raise
                 raise Refused(
                     f"The device has too little memory for batches of {recipe.batch_size}; make them smaller."
                 ) from e
@@ -223,8 +233,7 @@ class _Run:
                 self._keep(trainer, probabilities)
             self._save_state(trainer)
             if self.world.writes:
-                table = pd.DataFrame(self.history, columns=list(COLUMNS))
-                write_text(self.out / "history.csv", table.to_csv(index=False))
+                self._write_history()
 
     def finish(self) -> Path:
         """Write `checkpoint.pt` and remove what only an unfinished training needs."""
@@ -232,9 +241,12 @@ class _Run:
         assert self.best is not None  # a recipe has at least one epoch
         if self.world.writes:
             save_checkpoint(replace(self.best, history=tuple(self.history)), path)
-            for name in ("best.pt", STATE):
-                (self.out / name).unlink(missing_ok=True)
+            self._write_history()  # a training killed between its state and its table lacks the last row
+            _tidied(self.out)
         return path
+
+    def _write_history(self) -> None:
+        write_text(self.out / "history.csv", pd.DataFrame(self.history, columns=list(COLUMNS)).to_csv(index=False))
 
     def _over(self) -> bool:
         """All epochs done, or out of patience; a frozen phase that another one follows is never cut short."""
@@ -268,9 +280,16 @@ class _Run:
             write_state(self.out, state)
 
 
+def _tidied(out: Path) -> Path:
+    """Remove what only an unfinished training needs; gives the checkpoint's path."""
+    for name in ("best.pt", STATE):
+        (out / name).unlink(missing_ok=True)
+    return out / "checkpoint.pt"
+
+
 def _score(recipe: Recipe, row: Mapping[str, float]) -> float:
     """What the best epoch has most of."""
-    return row["val_auc"] if recipe.monitor == "val_auc" else -row["val_loss"]
+    return -row["val_loss"] if recipe.monitor == "val_loss" else row[recipe.monitor]
 
 
 def operating_point(task: Task, y: np.ndarray, p: np.ndarray) -> OperatingPoint | None:
@@ -291,6 +310,7 @@ def _config(job: TrainingJob, setup: Setup, dataset: Dataset) -> dict[str, Any]:
         "recipe_values": setup.recipe.as_dict(),
         "seed": job.seed,
         "weights": job.weights.name if job.weights else None,
+        "weights_sha256": hashlib.sha256(job.weights.read_bytes()).hexdigest() if job.weights else None,
         "preprocessing": setup.spec.as_dict(),
         "dataset": dataset.name,
         "fingerprint": dataset.fingerprint,

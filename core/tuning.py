@@ -22,12 +22,21 @@ from core.evaluation import predict_probabilities
 from core.records import Estimate, OperatingPoint, Refused
 from core.runs import PROBABILITY_DECIMALS
 from core.statistics.calibration import ece, log_loss, top_label
-from core.statistics.operating_points import cost_point, target_sensitivity, target_specificity, youden_point
+from core.statistics.operating_points import (
+    cost_point,
+    fixed_point,
+    target_sensitivity,
+    target_specificity,
+    youden_point,
+)
 from core.statistics.temperature import fit_temperature, tempered
 from core.tasks import Task, get_task
 from core.versions import library_versions
 
-POINTS = "youden, sensitivity=0.95, specificity=0.9 or cost=10 (a missed finding costs as much as ten false alarms)"
+POINTS = (
+    "youden, sensitivity=0.95, specificity=0.9, cost=10 (a missed finding costs as much as ten false alarms) or threshold=0.55 "
+    "(set beforehand)"
+)
 _RULES: dict[str, Callable[..., OperatingPoint]] = {
     "sensitivity": target_sensitivity,
     "specificity": target_specificity,
@@ -97,6 +106,8 @@ def choose_point(task: Task, y: np.ndarray, p: np.ndarray, rule: str, chosen_on:
     if positive is None or not 0 < (y == positive).sum() < len(y):
         return None
     labels, scores = (y == positive).astype(np.int64), p[:, positive]
+    if name == "threshold":
+        return fixed_point(value)
     if name == "youden":
         return youden_point(labels, scores, chosen_on=chosen_on)
     return _RULES[name](labels, scores, value, chosen_on=chosen_on)
@@ -109,7 +120,8 @@ def point_rule(text: str) -> tuple[str, float]:
         value = float(number) if number else 0.0
     except ValueError:
         value = -1.0
-    good = not number if name == "youden" else name in _RULES and 0 < value <= (1e6 if name == "cost" else 1)
+    known = (*_RULES, "threshold")
+    good = not number if name == "youden" else name in known and 0 < value <= (1e6 if name == "cost" else 1)
     if not good:
         raise Refused(f"'{text}' is no way to choose an operating point; say {POINTS}.")
     return name, value

@@ -78,19 +78,24 @@ def anonymous_readings(session: Session, study_id: str, reader_study: int | None
 
 
 def add_decision(session: Session, decision: Decision) -> Decision:
-    """Add a decision on a study, superseding the current one, and give it with id and time.
+    """Add a decision on a study and give it with id and time; `supersedes` is the current one, None where there is none yet.
 
-    `Refused` for an unknown or held study, a reader study that is not closed, and a change of an earlier decision without a reason.
+    `Refused` for an unknown or held study, a reader study that is not closed, a change of an earlier decision without a reason,
+    and where another decision came meanwhile: whoever decides has seen the one that they replace.
     """
     _check_closed(session, decision.reader_study)
     if session.scalar(select(StudyRow.number).where(StudyRow.id == decision.study_id)) is None:
         raise Refused("This study is not in the store.")
     require_released(session, decision.study_id)
     history = decision_history(session, decision.study_id)
+    if history and history[-1].id != decision.supersedes:
+        now = history[-1]
+        raise Refused(
+            f"{now.decided_by} decided this case meanwhile ({now.label}): look at it, and say why if yours replaces it."
+        )
     if history and not decision.reason.strip():
         raise Refused("This case is decided already: say why the decision changes.")
-    supersedes = history[-1].id if history else None
-    row = AdjudicationRow(**asdict(replace(decision, supersedes=supersedes, id=None, created_at=utc_now())))
+    row = AdjudicationRow(**asdict(replace(decision, id=None, created_at=utc_now())))
     session.add(row)
     session.flush()
     saved = _record(row)

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from core.reader_records import ReaderStudy, Rules, StudyPlan
 from core.records import Refused
 from db.audit import add_entry
+from db.exposures import require_accepted
 from db.frames import frame
 from db.readers import check_overlap, check_reviewers, list_readers, study_row
 from db.reading_order import drawn_number
@@ -113,19 +114,23 @@ def list_cases(session: Session, number: int) -> list[str]:
     return list(session.scalars(query.order_by(ReaderStudyCaseRow.position)))
 
 
-def start_reader_study(session: Session, number: int, actor: str) -> None:
-    """Draft -> running; from now on its cases, protocol, model and rules stand. `Refused` for any other status."""
+def start_reader_study(session: Session, number: int, actor: str, accepted: str = "") -> None:
+    """Draft -> running; from now on its cases, protocol, model and rules stand. `Refused` for any other status.
+
+    Where readers are to read cases without the model of which they have seen a model's result before, `accepted` must say why:
+    the audit log keeps it (see `db.exposures`).
+    """
     row = study_row(session, number)
     if row.status != "draft":
         raise Refused(f"'{row.name}' is {row.status}; only a draft can be started.")
     if session.scalar(select(ModelRow.status).where(ModelRow.version == row.model_version)) == "withdrawn":
         raise Refused("The model of this reader study is withdrawn; draw the study up anew with another one.")
-    check_overlap(session, number, tuple(list_readers(session, number)))
+    readers = list_readers(session, number)
+    check_overlap(session, number, tuple(readers))
+    known = require_accepted(session, (number, row.protocol), readers, accepted)
     row.status, row.started_at = "running", utc_now()
     session.flush()
-    add_entry(
-        session, actor, "reader_study.start", f"reader_study:{number}", {"readers": list_readers(session, number)}
-    )
+    add_entry(session, actor, "reader_study.start", f"reader_study:{number}", {"readers": readers, **known})
 
 
 def close_reader_study(session: Session, number: int, actor: str) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
 from core import settings
-from core.reader_records import ReaderStudy, Turn, repeat_gap
+from core.reader_records import MAX_READERS, ReaderStudy, Turn, repeat_gap
 from core.records import Refused, Review
 from db.frames import frame
 from db.reader_studies import get_reader_study, list_cases
@@ -137,7 +137,9 @@ def _first_readings(study: ReaderStudy, reader: str) -> tuple[ColumnElement[bool
     return ReviewRow.reader_study == study.id, ReviewRow.reviewer == reader, ReviewRow.supersedes.is_(None)
 
 
-_KEPT_ORDERS = 64  # of readers: half a megabyte each at 2,000 cases
+_KEPT_ORDERS = (
+    2 * MAX_READERS
+)  # half a megabyte each at 2,000 cases; fewer than a study has readers would be drawn at each save
 _orders: OrderedDict[tuple[Any, ...], list[Step]] = OrderedDict()
 _orders_lock = Lock()
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from core.reader_records import Withdrawal
 from core.records import Refused
 from db.audit import add_entry
+from db.exposures import require_accepted
 from db.tables import ReaderRow, ReaderStudyCaseRow, ReaderStudyRow, ReviewRow, UserRow, utc_now
 
 
@@ -34,10 +35,11 @@ def withdrawn_from(session: Session, reader: str) -> list[str]:
     return list(session.scalars(query.order_by(ReaderStudyRow.id.desc())))
 
 
-def add_reader(session: Session, number: int, reader: str, actor: str) -> None:
+def add_reader(session: Session, number: int, reader: str, actor: str, accepted: str = "") -> None:
     """Add a reader to a draft or a running study, in the smaller half; `Refused` for a closed one or no reviewer.
 
-    Whoever was withdrawn stays so: meanwhile the cases stood in their daily work, with the model beside.
+    Whoever was withdrawn stays so: meanwhile the cases stood in their daily work, with the model beside. `accepted` must say why
+    somebody may read cases without the model who has seen a model's result of them before: the audit log keeps it.
     """
     row = study_row(session, number)
     if row.status == "closed":
@@ -50,10 +52,17 @@ def add_reader(session: Session, number: int, reader: str, actor: str) -> None:
         raise Refused(f"'{reader}' reads '{row.name}' already.")
     check_reviewers(session, (reader,))
     check_overlap(session, number, (reader,))
+    known = require_accepted(session, (number, row.protocol), (reader,), accepted)
     counts = [sum(own == half for name, own in halves.items() if name not in gone) for half in (0, 1)]
     session.add(ReaderRow(reader_study=number, reader=reader, half=counts.index(min(counts))))
     session.flush()
-    add_entry(session, actor, "reader_study.reader", f"reader_study:{number}", {"reader": reader, "status": row.status})
+    add_entry(
+        session,
+        actor,
+        "reader_study.reader",
+        f"reader_study:{number}",
+        {"reader": reader, "status": row.status, **known},
+    )
 
 
 def withdraw_reader(session: Session, number: int, reader: str, because: str, actor: str) -> Withdrawal:

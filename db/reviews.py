@@ -74,7 +74,7 @@ def add_review(session: Session, review: Review) -> Review:
     number = session.connection().execute(_ADD, _values(saved)).scalar_one()
     saved = replace(saved, id=number, regions=tuple(dict(region) for region in saved.regions))
     if review.phase == "aided" or review.reader_study is not None:
-        delete_draft(session, review.study_id, review.reviewer, review.reader_study)
+        delete_draft(session, review.study_id, review.reviewer, review.reader_study, review.repeat)
     details = {"review": saved.id, "phase": saved.phase, "sha256": fingerprint(saved)}
     if saved.reader_study is not None:
         details["reader_study"] = saved.reader_study

@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 from core import study_exchange
 from core.reader_records import ImportedStudy, ReaderStudy
 from core.records import Refused
-from core.study_readings import Origin, StudyReadings, content_hash, normalised, stored_readings
+from core.study_readings import Asked, Origin, StudyReadings, content_hash, normalised, stored_readings
 from core.tasks import get_task
-from db import imported_studies, reader_studies, study_results
+from db import imported_studies, reader_studies, readers, study_results
 
 KINDS = (".csv", ".parquet", ".imrmc")
 
@@ -40,7 +40,10 @@ def own_study(session: Session, study: ReaderStudy) -> StudyReadings:
         raise Refused("Nothing was read in this study.")
     origin: Origin = "simulated" if study.simulated else "study"
     rows, names = stored_readings(table, get_task(study.task)), study_results.pseudonyms(session, study.id)
-    return StudyReadings(study.name, study.task, rows, origin, pseudonyms=names)
+    gone = {withdrawal.reader for withdrawal in readers.list_withdrawals(session, study.id)}
+    stayed = tuple(name for name in readers.list_readers(session, study.id) if name not in gone)
+    asked = Asked(tuple(reader_studies.list_cases(session, study.id)), stayed, tuple(sorted(gone)))
+    return StudyReadings(study.name, study.task, rows, origin, asked=asked, pseudonyms=names)
 
 
 def imported_study(session: Session, study: ImportedStudy) -> StudyReadings:

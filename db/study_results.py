@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from core.reader_records import ReaderStudy
 from core.records import Refused
 from db.adjudication import adjudicated_references
+from db.exposures import readings_seen_before
 from db.frames import frame
 from db.reader_studies import get_reader_study, list_cases, study_readings
 from db.reader_turns import held_back
@@ -25,19 +26,23 @@ _CHUNK = 500  # ids in one query: databases limit the parameters of a statement
 def result_readings(session: Session, number: int) -> pd.DataFrame:
     """The newest readings of a closed reader study with the model's results and the adjudicators' decisions.
 
-    Columns of `study_readings`, and predicted and probabilities (class -> 0–1, None where the model made no prediction),
-    adjudicated (a class, or empty) and patient (see `patient_codes`). `Refused` until the study is closed.
+    Columns of `study_readings`, and predicted and probabilities (class -> 0–1, None where the model made no prediction) as this
+    reader saw them with the case; where none was shown to them, as the study's other readers saw them last, else the newest;
+    adjudicated (a class, or empty), patient (see `patient_codes`), protocol, and seen_before (whether the reader had seen a
+    model's result of the case before, elsewhere). `Refused` until the study is closed.
     """
     table = study_readings(session, number)
     study = get_reader_study(session, number)
     assert study is not None
-    said = model_results(session, list_cases(session, number), study.model_version)
+    said = _results_beside(session, table, study.model_version)
     decided, patients = adjudicated_references(session, study.task), patient_codes(session, study)
     return table.assign(
-        predicted=[said.get(case, ("", None))[0] for case in table["study_id"]],
-        probabilities=[said.get(case, ("", None))[1] for case in table["study_id"]],
+        predicted=[predicted for predicted, _ in said],
+        probabilities=[probabilities for _, probabilities in said],
         adjudicated=[decided.get(case, "") for case in table["study_id"]],
         patient=[patients.get(case, "") for case in table["study_id"]],
+        protocol=study.protocol,
+        seen_before=table["id"].isin(readings_seen_before(session, number)),
     )
 
 
@@ -86,14 +91,27 @@ def pseudonyms(session: Session, number: int) -> dict[str, str]:
     return {name: f"R{place:02d}" for place, name in enumerate(drawn, start=1)}
 
 
-def model_results(session: Session, cases: list[str], version: str) -> dict[str, tuple[str, dict[str, float]]]:
-    """Study id -> (predicted class, probabilities) of that model, the newest where several devices made one."""
-    found: dict[str, tuple[str, dict[str, float]]] = {}
-    columns = (PredictionRow.study_id, PredictionRow.predicted, PredictionRow.probabilities)
+def _results_beside(session: Session, table: pd.DataFrame, version: str) -> list[tuple[str, dict[str, float] | None]]:
+    """(predicted class, probabilities) of the model for each row of `study_readings`; ("", None) where there is no result."""
+    made = _predictions(session, list(table["study_id"].unique()), version)
+    newest = {study: number for number, (study, _, _) in made.items()}
+    keys = list(zip(table["study_id"], table["reader"], table["repeat"], strict=True))
+    shown: dict[Any, int] = {}  # by reader, and by case alone: there the last one stands
+    for (case, *of), number in zip(keys, table["prediction_id"], strict=True):
+        if not pd.isna(number):
+            shown |= {(case, *of): int(number), case: int(number)}
+    wanted = [shown.get(key, shown.get(key[0], newest.get(key[0]))) for key in keys]
+    return [made[number][1:] if number in made else ("", None) for number in wanted]
+
+
+def _predictions(session: Session, cases: list[str], version: str) -> dict[int, tuple[str, str, dict[str, float]]]:
+    """Id -> (study id, predicted class, probabilities) of all that the model said of these cases, oldest first."""
+    found: dict[int, tuple[str, str, dict[str, float]]] = {}
+    columns = (PredictionRow.id, PredictionRow.study_id, PredictionRow.predicted, PredictionRow.probabilities)
     for start in range(0, len(cases), _CHUNK):
         own = PredictionRow.study_id.in_(cases[start : start + _CHUNK])
         query = select(*columns).where(own, PredictionRow.model_version == version).order_by(PredictionRow.id)
-        found |= {study: (label, values) for study, label, values in session.execute(query)}
+        found |= {number: (study, label, values) for number, study, label, values in session.execute(query)}
     return found
 
 

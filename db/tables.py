@@ -312,13 +312,14 @@ class ReaderRow(Base):
 
 
 class ReaderDraftRow(Base):
-    """A reader's unsaved answers for one case of a reader study."""
+    """A reader's unsaved answers for one case of a reader study; those of its second reading are apart."""
 
     __tablename__ = "reader_drafts"
 
     reader_study: Mapped[int] = mapped_column(ForeignKey("reader_studies.id"), primary_key=True)
     study_id: Mapped[str] = mapped_column(ForeignKey("studies.id"), primary_key=True)
     reviewer: Mapped[str] = mapped_column(primary_key=True)
+    repeat: Mapped[int] = mapped_column(primary_key=True, server_default="0", autoincrement=False)
     values: Mapped[dict[str, Any]]
     updated_at: Mapped[str] = mapped_column(default=utc_now, onupdate=utc_now)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from db.users import User
-from pages.ui import identity, messages
+from pages.ui import case, identity, messages, wants
 
 HERE = Path(__file__).parent
 _STYLE = """<style>
@@ -52,8 +52,12 @@ st.set_page_config(page_title="TumorTrace", page_icon=str(HERE / "ui" / "favicon
 st.html(_STYLE)
 user = identity.current_user()
 page = navigation(user)
+if page.url_path != "review":
+    case.leave()
 body = st.container()
 # Placed before the page runs, shown below it: it stays even where a page stops early.
 st.caption("Research use, not for diagnosis.")
+if page.url_path != "review":
+    wants.leave_other_views()  # maps and checks of the case that was open
 with body, messages.shown():
     page.run()

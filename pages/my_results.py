@@ -5,17 +5,16 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from core.reader_panel import FEWEST, BesidePanel, beside_panel, cases_again, reliance_beside_panel
+from core.reader_panel import FEWEST, BesidePanel, beside_panel, reliance_beside_panel
 from core.reader_records import ReaderStudy
-from core.study_readings import PHASES, StudyReadings, stored_readings
+from core.study_readings import StudyReadings, stored_readings
 from core.tasks import TASKS, get_task
 from db import engine as store
 from db import reader_studies, study_results
 from db.users import User
-from pages.ui import identity, messages, study_data, study_repeats
+from pages.ui import identity, messages, my_cases, study_data, study_repeats
 from pages.ui.study_effect import SHARE_TITLES
-from pages.ui.study_tables import FIGURES, say_origin, shown, text
-from pages.ui.tables import CLICK, clicked_row
+from pages.ui.study_tables import FIGURES, ON_TOP, say_origin, shown, text
 
 
 def my_studies(user: User) -> list[ReaderStudy]:
@@ -62,23 +61,6 @@ def reliance(study: StudyReadings, reader: str) -> None:
         )
 
 
-def again(study: StudyReadings, reader: str) -> None:
-    table = cases_again(study, reader)
-    st.subheader(f"Cases to look at again ({len(table)})")
-    if table.empty:
-        st.caption("None: your last reading of every case is that of the reference standard.")
-        return
-    unread = [phase for phase in PHASES if phase not in study.phases]
-    event = st.dataframe(
-        table.drop(columns=["case", *unread]), hide_index=True, on_select="rerun", selection_mode=CLICK,
-        alt="Cases to look at again", key=f"mr_again:{study.fingerprint[:8]}",
-        column_config={"why": "Why", "unaided": "You, unaided", "aided": "You, aided", "model": "Model", "truth": "Reference"},
-    )  # fmt: skip
-    st.caption("A click opens the case. Opened there, it is read as daily work; this study stays as it is.")
-    if (picked := clicked_row(event)) is not None:
-        st.switch_page("review.py", query_params={"study": str(table["case"].iloc[picked])})
-
-
 user = identity.current_user()
 st.title("My results")
 studies = my_studies(user)
@@ -92,12 +74,15 @@ else:
     if user.name in own.readers:
         say_origin(own)
         st.caption(
-            "Only you see this page. The other readers have no names here, and yours stands in nobody else's page."
+            "Only you see this page. The other readers have no names here, nor have you on their pages. Project leads see each "
+            "reader's figures, with the name, in the study's results."
         )
         panel_table(beside_panel(own, user.name), FIGURES, "You beside the others")
+        if own.protocol == "sequential":
+            st.caption(ON_TOP.strip())
         study_repeats.own(own, user.name)
         reliance(own, user.name)
-        again(own, user.name)
+        my_cases.again(own, user.name)
     else:
         messages.empty(
             "Nothing to show now",

@@ -19,8 +19,9 @@ from pages.ui import (
     ready,
     session,
     study_panel,
+    wants,
 )  # fmt: skip
-from pages.ui.case import Case, attend, keep_seconds, open_case
+from pages.ui.case import Case, attend, begin_clock, keep_seconds, open_case
 from pages.ui.frames import pictures_of, prefetch_of
 from pages.ui.heatmap_row import Shown
 from pages.ui.viewer import own_scale, received_attention, received_regions, study_viewer, viewer_heatmap
@@ -116,6 +117,7 @@ def page(case: Case, query: session.WorklistQuery) -> None:
         after = header(case, query)
         shown = heatmap_row.show(case, view) if view else None
         viewer(case, shown, after)
+    begin_clock(case)  # not before the result is there: waiting for it is no reading
     with right:
         assessment.show(case, view.prediction_id if view else None, shown is not None, after_save)
     with left:
@@ -146,6 +148,7 @@ else:
     case = open_case(st.query_params.get("study", ""), user.name)
     if case is None:
         study_panel.nothing_to_read("study" in st.query_params)
+wants.leave_other_views(case.view_key if case else "")
 if case is not None and case.study.held:
     study_panel.held(case)
 elif case is not None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
+from sqlalchemy import text
 
+from benchmarks import store as store_benchmark
 from benchmarks.documents import put_section
 from benchmarks.heatmaps import models, section
 from benchmarks.results import Trained, best_on_validation, plans
@@ -15,6 +18,7 @@ from core.recipes import load_recipe
 from core.records import EvaluationRun
 from core.statistics.summary import evaluate
 from core.tasks import get_task
+from db import engine
 
 TASK = get_task("breast-ultrasound")
 
@@ -62,6 +66,27 @@ def test_validation_chooses_whatever_the_test_says():
     assert best_on_validation({"other": other, "chosen": chosen}) == "chosen"
     assert figure(other.test, "accuracy").value == 1
     assert other.test.metrics["accuracy"].value == 0.5  # at the threshold of 0.1
+
+
+@pytest.mark.parametrize("scope", store_benchmark.SCOPES)
+def test_the_store_s_benchmark_reads_as_the_page_does(scope, tmp_path, monkeypatch):
+    """Three readers with four readings each: every draft and save is timed, every reading is there, no draft is left."""
+    for name in ("TUMORTRACE_HOME", "DATABASE_URL"):
+        monkeypatch.setenv(name, str(tmp_path))  # put back afterwards: the benchmark sets its own
+    left = []
+
+    def counted(number):
+        with engine.read() as session:
+            left.append(session.scalar(text(f"SELECT count(*) FROM {'reader_drafts' if number else 'drafts'}")))
+        return kept(number)
+
+    kept = store_benchmark._kept
+    monkeypatch.setattr(store_benchmark, "_kept", counted)
+    times, rate = store_benchmark.measure(store_benchmark.through_the_writer, scope, 3, 4, 0.0)
+    assert times.shape == (12, store_benchmark.ACTIONS)
+    assert (times > 0).all()
+    assert rate > 0
+    assert left == [0]
 
 
 def facts_of_masks(own: list[float], centre: list[float]) -> dict:

@@ -119,14 +119,15 @@ def test_the_page_and_the_terminal_say_the_same_sentence(store, tmp_path, capsys
         assert studies.count_studies(session) == 0
 
 
-def test_explain_writes_raw_values_and_a_picture(run_folder, phantoms, tmp_path):
-    """The heatmap file holds method, class and version; the picture is a PNG."""
+def test_explain_writes_raw_values_and_a_picture(run_folder, phantoms, tmp_path, capsys):
+    """The heatmap file holds method, class and version; the picture is a PNG, and its colours are said to be its own."""
     out, png = tmp_path / "heatmap.npz", tmp_path / "overlay.png"
     arguments = ["explain", str(run_folder / "checkpoint.pt"), str(dicom(phantoms)), "--class", "malignant"]
     assert core([*arguments, "--method", "gradcam", "--out", str(out), "--png", str(png)]) == 0
     heatmap = load_heatmap(out)
     assert (heatmap.method, heatmap.target_class, heatmap.values.shape) == ("gradcam", "malignant", (4, 4))
     assert Pillow.open(png).format == "PNG"
+    assert "full colour is this map's own maximum" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

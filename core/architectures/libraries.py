@@ -47,7 +47,8 @@ def resnet50v2(n_classes: int) -> nn.Module:
 def builder(name: str) -> tuple[Callable[[int], nn.Module], dict[str, Any]]:
     """How to build that network of torchvision or timm, untrained, and its published input: `size`, `mean`, `std`.
 
-    torchvision comes first where both know a name; "timm.NAME" asks for timm's. Nothing is downloaded.
+    torchvision comes first where both know a name; "timm.NAME" asks for timm's, and a tag as in "resnet10t.c3_in1k" for the
+    input of those weights. Nothing is downloaded.
     Raises `KeyError` where neither knows the name.
     """
     if name in torchvision.models.list_models(module=torchvision.models):
@@ -62,7 +63,7 @@ def builder(name: str) -> tuple[Callable[[int], nn.Module], dict[str, Any]]:
     import timm
 
     plain = name.removeprefix(TIMM_PREFIX)
-    if plain not in timm.list_models():
+    if plain not in timm.list_models() and plain not in timm.list_pretrained():
         raise KeyError(name)
     known = timm.get_pretrained_cfg(plain)  # a table inside the package
 
@@ -86,8 +87,8 @@ def last_map_and_head(name: str) -> tuple[str, tuple[str, ...]]:
     """Dotted names of the module with the last convolutional feature map, and of those whose shape follows the classes.
 
     Found by a forward pass without memory (device "meta") at the published size. A feature map is an output (N, K, h, w) with
-    h = w > 1 that nothing but pooling, normalisation and dense layers follow. Raises `Refused` where there is none, as in
-    transformers, whose tokens have no such grid.
+    h = w > 1 that nothing but pooling, normalisation and dense layers follow; "" where there is none, as in transformers, whose
+    tokens have no such grid. Raises `Refused` for a network without a head.
     """
     build, facts = builder(name)
     net, other = skeleton(build, 2).eval(), skeleton(build, 3).state_dict()
@@ -98,10 +99,10 @@ def last_map_and_head(name: str) -> tuple[str, tuple[str, ...]]:
     seen = seen[: next((i for i, (called, _) in enumerate(seen) if called in head), len(seen))]
     grids = [i for i, (_, shape) in enumerate(seen) if len(shape) == 4 and shape[2] == shape[3] > 1]
     tokens = [i for i, (_, shape) in enumerate(seen) if _is_tokens(shape)]
-    if not grids or not head or (tokens and tokens[-1] > grids[-1]):
-        raise Refused(
-            f"{name} has no last convolutional feature map for heatmaps to show; choose a convolutional network."
-        )
+    if not head:
+        raise Refused(f"{name} has no layer whose outputs are classes; choose another network.")
+    if not grids or (tokens and tokens[-1] > grids[-1]):
+        return "", tuple(head)
     return seen[grids[-1]][0], tuple(head)
 
 

@@ -26,7 +26,7 @@ class Architecture:
 
     `build(n_classes)` gives an untrained module that maps (N, channels, H, W) to logits (N, n_classes).
     `heatmap_layer` is the dotted name of the module whose output (N, K, h, w) class activation maps weight; empty where there
-    is none, and no gradient either: then only methods that cover parts of the image can explain it.
+    is none, as in transformers and classical models: then only methods that cover parts of the image explain it.
     `smallest` is the smallest input edge in pixels that the structure accepts. `head` names the modules that are made for a
     task: they start at random where weights are given, and learn alone while the rest is frozen.
     """
@@ -93,10 +93,9 @@ CLASSICAL: dict[str, Architecture] = {
 
 
 def get_architecture(name: str) -> Architecture:
-    """The architecture of that name: ours, a classical model, or any convolutional network of torchvision or timm.
+    """The architecture of that name: ours, a classical model, or any network of torchvision or timm.
 
-    "timm.NAME" asks for timm's where both libraries have the name. Raises `Refused` naming ours where nobody knows the name,
-    and where a network has no feature map for heatmaps.
+    "timm.NAME" asks for timm's where both libraries have the name. Raises `Refused` naming ours where nobody knows the name.
     """
     known = ARCHITECTURES | CLASSICAL
     return known[name] if name in known else _of_libraries(name)
@@ -109,7 +108,7 @@ def _of_libraries(name: str) -> Architecture:
     except KeyError:
         ours = ", ".join(ARCHITECTURES | CLASSICAL)
         raise Refused(
-            f"There is no architecture '{name}'; there are {ours}, and the convolutional networks of torchvision and timm."
+            f"There is no architecture '{name}'; there are {ours}, and the networks of torchvision and timm."
         ) from None
     layer, head = last_map_and_head(name)
     return Architecture(name, build, layer, facts["size"], 3, facts["mean"], facts["std"], smallest=32, head=head)

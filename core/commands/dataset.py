@@ -61,6 +61,7 @@ def report(dataset: Dataset, progress: Progress | None = None) -> dict[str, Any]
         "sizes": pictures.sizes(facts).to_dict("records"),
         "duplicates": _named(pairs, table),
         "patients_on_two_sides": explore.patients_on_two_sides(table),
+        "remarks": list(dataset.leaks),
     }
 
 

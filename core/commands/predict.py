@@ -69,6 +69,7 @@ def run_explain(options: argparse.Namespace) -> int:
     from core import settings
     from core.checkpoint import load_checkpoint
     from core.explain import METHODS, Request, Watch, explain, overlay_png, save_heatmap
+    from core.explain.resolution import resolution
     from core.predict import predict_with
 
     if options.method not in METHODS:
@@ -95,7 +96,9 @@ def run_explain(options: argparse.Namespace) -> int:
         "layer": heatmap.layer,
         "shape": list(heatmap.values.shape),
     }
-    text = f"Wrote {options.out}: {heatmap.method} of {target}, {heatmap.values.shape[0]} × {heatmap.values.shape[1]}."
+    text = f"Wrote {options.out}: {heatmap.method} of {target}, {resolution(heatmap)}."
+    if options.png:
+        text += f" In {options.png} full colour is this map's own maximum: do not compare its colours between pictures."
     print(json.dumps({**facts, "model": heatmap.model_version, "out": str(options.out)}) if options.json else text)
     return 0
 

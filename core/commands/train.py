@@ -16,6 +16,14 @@ if TYPE_CHECKING:  # torch comes with it, and `--help` must not wait for that
     from core.training import TrainingJob
 
 
+def positive(text: str) -> int:
+    """A whole number from 1 on, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, not {text}")
+    return number
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments."""
     parser.add_argument(
@@ -28,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recipe", default="default", help="a recipe of core/recipes or a .toml file (default: %(default)s)"
     )
-    parser.add_argument("--epochs", type=int, help="instead of the recipe's number")
-    parser.add_argument("--size", type=int, help="input edge in pixels, instead of the recipe's or architecture's")
+    parser.add_argument("--epochs", type=positive, help="instead of the recipe's number")
+    parser.add_argument("--size", type=positive, help="input edge in pixels, instead of the recipe's or architecture's")
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation (default: %(default)s)")
     parser.add_argument(
         "--weights",

@@ -32,9 +32,10 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="the dataset whose validation split chooses")
     parser.add_argument("--split", default="val", help="val: any other is refused, test data never choose anything")
     text = (
-        "how to choose the operating point: youden, sensitivity=0.95, specificity=0.9 or cost=10, the number of false "
+        "how to choose the operating point: youden, sensitivity=0.95, specificity=0.9, cost=10, the number of false alarms that "
+        "a missed finding costs, or threshold=0.55, which was set beforehand (default: youden)"
     )
-    parser.add_argument("--point", default="youden", help=text + "alarms that a missed finding costs (default: youden)")
+    parser.add_argument("--point", default="youden", help=text)
     text = f"test-time augmentation: average the plain view with these ({', '.join(v for v in VIEWS if v != 'plain')})"
     parser.add_argument("--views", nargs="+", default=(), metavar="VIEW", help=text)
     parser.add_argument(

@@ -9,7 +9,7 @@ from core.datasets.files import SPLIT_NAMES, PictureFile, read_cases
 from core.records import Refused
 from core.tasks import Task
 
-_NOT_IMAGES = {".csv", ".json", ".txt", ".md", ".toml", ".yaml", ".yml", ".xml", ".html", ".log", ".pdf"}
+_NOT_IMAGES = {".csv", ".json", ".txt", ".md", ".toml", ".yaml", ".yml", ".xml", ".html", ".log", ".pdf", ".db", ".ini"}
 
 
 def read_tree(path: Path, task: Task, progress: Progress | None = None) -> tuple[Case, ...]:

@@ -65,22 +65,41 @@ class Case:
     std: tuple[float, ...]
     seed: int = 0
     watch: Watch = field(default_factory=Watch)
+    _own: list[torch.Tensor] = field(
+        default_factory=list, init=False
+    )  # logits (1, classes) of `x`, once a method asked
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits (N, classes), counted by the watch, which is asked before each layer: a batch may take a second."""
+    def forward(self, x: torch.Tensor, run: nn.Module | None = None, *more: Any) -> torch.Tensor:
+        """Logits (N, classes), counted by the watch, which is asked before each layer: a batch may take a second.
+
+        `run`, with what `more` it needs, is another way to the module's logits.
+        """
+        run = run or self.module
         with ExitStack() as hooks:
-            for part in self.module.modules():
+            for part in run.modules():
                 if isinstance(part, nn.Conv2d | nn.Linear):
                     hooks.enter_context(part.register_forward_pre_hook(lambda *_: self.watch.check()))
             self.watch.check()
-            logits = self.module(x)
+            logits = run(x, *more)
         self.watch.advance(len(x))
+        if x is self.x:
+            self._own[:] = [logits.detach()]
         return logits
 
     @torch.no_grad()
-    def scores(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits (N,) of the class that is explained, without a graph."""
-        return self.forward(x)[:, self.class_index]
+    def logits(self, x: torch.Tensor, run: nn.Module | None = None, *more: Any) -> torch.Tensor:
+        """As `forward`, without a graph."""
+        return self.forward(x, run, *more)
+
+    def scores(self, x: torch.Tensor, run: nn.Module | None = None, *more: Any) -> torch.Tensor:
+        """As `logits`, of the class that is explained: (N,)."""
+        return self.logits(x, run, *more)[:, self.class_index]
+
+    def score(self) -> torch.Tensor:
+        """Logit () of that class for the image itself; the model is asked only where no method has done so."""
+        if not self._own:
+            self.scores(self.x)
+        return self._own[0][0, self.class_index]
 
     def brightness(self) -> torch.Tensor:
         """The image as displayed: (H, W, C) in [0, 1], on the CPU."""

@@ -15,6 +15,7 @@ from core.explain.provenance import provenance
 from core.records import Heatmap, Refused
 
 FORMAT = 1
+MADE = 1  # part of the name of a map that is kept: counted up when a method makes other maps than before
 _DAMAGE = (
     OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError, NotImplementedError, MemoryError,
     OverflowError, zipfile.BadZipFile, zlib.error,

@@ -44,7 +44,7 @@ def structure(architecture: str, channels: int, size: tuple[int, int]) -> Struct
         net(torch.empty(1, channels, *size, device="meta"))
     kinds = [type(part) for part in net.modules()]
     rows, columns = (-(-edge // cells) for edge, cells in zip(size, min(grids), strict=True))
-    return Structure((rows, columns), nn.ReLU in kinds, nn.Sigmoid in kinds, len(pools))
+    return Structure((rows, columns), bool({nn.ReLU, nn.ReLU6} & set(kinds)), nn.Sigmoid in kinds, len(pools))
 
 
 def structures(checkpoint: Checkpoint) -> list[Structure]:
@@ -63,7 +63,7 @@ def cell(checkpoint: Checkpoint) -> tuple[int, int]:
 def unfit(method: Method, checkpoint: Checkpoint) -> str:
     """Why a method does not explain a model, as a clause; empty where it does."""
     if method.needs != "scores" and not checkpoint.heatmap_layer:
-        return f"it needs a network, and {checkpoint.architecture} is none"
+        return f"it needs a map of features, and {checkpoint.architecture} has none"
     if method.name not in ("guided-gradcam", "smoothgrad", "feature-ablation"):
         return ""
     found = structures(checkpoint)

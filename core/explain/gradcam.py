@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import nn
+
+from core.combine import Tempered
 
 
 @dataclass(frozen=True)
@@ -14,7 +17,7 @@ class LayerPass:
 
     `logits` (N, C); `activations` A (N, K, h, w) of the layer; `gradient` dS/dA (N, K, h, w) of each image's class score S.
     `head` (C, K) where S is linear in the mean of A over its cells (global average pooling and one linear layer): then the
-    gradient is head[class] / (h·w) in every cell and no backward pass was made.
+    gradient is head[class] / (h·w) in every cell and no backward pass was made. Scores are those after any temperature.
     """
 
     logits: torch.Tensor
@@ -23,16 +26,27 @@ class LayerPass:
     head: torch.Tensor | None
 
 
-def layer_pass(module: nn.Module, layer_name: str, x: torch.Tensor, class_index: int | None) -> LayerPass:
+Choice = int | None | Callable[[torch.Tensor], torch.Tensor]
+
+
+def layer_pass(module: nn.Module, layer_name: str, x: torch.Tensor, class_index: Choice) -> LayerPass:
     """Logits of a batch x (N, channels, H, W), and activations and score gradient of the module `layer_name`.
 
-    The score is the logit of `class_index`, or of each image's own highest logit when that is None. The gradient is taken
-    from the score to the layer and never to the input, so everything before the layer runs without a graph. `module` is in
-    eval mode; its parameters need no gradient. Raises `AttributeError` when it has no such layer.
+    The score is the logit of `class_index`, or of each image's own highest logit when that is None, or of the class that a
+    function of the logits (N, C) gives each image. The gradient is taken from the score to the layer and never to the input,
+    so everything before the layer runs without a graph. A temperature around the network divides its scores and with them
+    their gradients; `layer_name` is the network's own. `module` is in eval mode; its parameters need no gradient. Raises
+    `AttributeError` when it has no such layer.
     """
+    if isinstance(module, Tempered):
+        temperature = module.temperature
+        choice = (lambda z: class_index(z / temperature)) if callable(class_index) else class_index
+        seen = layer_pass(module.net, layer_name, x, choice)
+        head = None if seen.head is None else seen.head / temperature
+        return LayerPass(seen.logits / temperature, seen.activations, seen.gradient / temperature, head)
     with torch.no_grad(), _Watched(module, layer_name) as seen:
         logits = module(x)  # (N, C)
-        classes = logits.argmax(dim=1) if class_index is None else torch.full((len(x),), class_index, device=x.device)
+        classes = _classes(logits.detach(), class_index)
         activations = seen.activations.detach()
         head = seen.linear_head(logits)
         if head is None:
@@ -41,6 +55,12 @@ def layer_pass(module: nn.Module, layer_name: str, x: torch.Tensor, class_index:
             cells = activations.shape[2] * activations.shape[3]
             gradient = (head[classes] / cells)[:, :, None, None].expand_as(activations)
     return LayerPass(logits.detach(), activations, gradient, head)
+
+
+def _classes(logits: torch.Tensor, choice: Choice) -> torch.Tensor:
+    if callable(choice):
+        return choice(logits)
+    return logits.argmax(dim=1) if choice is None else torch.full((len(logits),), choice, device=logits.device)
 
 
 class _Watched:
@@ -110,11 +130,12 @@ def grad_cam_plus_plus(seen: LayerPass) -> torch.Tensor:
     """Grad-CAM++ (N, h, w) (Chattopadhay et al., 2018, eq. 5 and 19 with the exponential score).
 
     There α = g² / (2 g² + Σ_ab A_ab g³); cancelling g² leaves 1 / (2 + g Σ_ab A_ab), with no small number to keep it finite.
-    Only positive gradients count, so the denominator is at least 2 wherever the layer is not negative.
+    Only positive gradients count. The paper's layers end in a ReLU; where one has negative values (SiLU, layer norms), they
+    are left out of the sum: with them the denominator passes 0, and weights would grow without bound beside it. So it is at
+    least 2 everywhere.
     """
     rising = seen.gradient.relu()
-    below = 2 + rising * seen.activations.sum(dim=(2, 3), keepdim=True)
-    alpha = torch.where((rising > 0) & (below > 1e-6), 1 / below.clamp(min=1e-6), 0)
+    alpha = 1 / (2 + rising * seen.activations.relu().sum(dim=(2, 3), keepdim=True))
     weights = (alpha * rising).sum(dim=(2, 3), keepdim=True)  # (N, K, 1, 1)
     return (weights * seen.activations).sum(dim=1).relu()
 

@@ -22,10 +22,10 @@ def integrated_gradients(case: Case, *, steps: int, baseline: str, batch: int) -
     case.watch.total = steps + 2
     nothing = case.baseline(baseline).expand_as(case.x)
     way = case.x - nothing
-    ends = case.scores(torch.cat([nothing, case.x])).double()
+    gain = float(case.score()) - float(case.scores(nothing.contiguous())[0])
     shares = ((torch.arange(steps, device=case.x.device) + 0.5) / steps)[:, None, None, None]
     values = way[0] * _summed_gradient(case, (nothing + share * way for share in shares.split(batch))) / steps
-    return values.sum(dim=0), float(values.double().sum() - (ends[1] - ends[0]))
+    return values.sum(dim=0), float(values.double().sum()) - gain
 
 
 def smoothgrad(case: Case, *, samples: int, noise_percent: int, batch: int) -> torch.Tensor:
@@ -83,53 +83,77 @@ def _summed_gradient(case: Case, batches: Iterable[torch.Tensor]) -> torch.Tenso
 def guided_gradcam(case: Case, coarse: torch.Tensor) -> torch.Tensor:
     """Guided backpropagation (Springenberg et al., 2015) times the Grad-CAM map `coarse` (h, w), bilinear: (H, W), signed.
 
-    Raises `Refused` for a network whose ReLUs are not modules, since its gradients cannot be guided.
+    Raises `Refused` for a network with a ReLU or ReLU6 that is no module, since its gradients cannot be guided.
     """
     with guided_relus(case.module):
-        guided = _gradient(case, case.x.clone().requires_grad_())[0].sum(dim=0)  # (H, W)
+        guided = _guided_gradient(case, case.x.clone().requires_grad_())[0].sum(dim=0)  # (H, W)
     size = tuple(case.x.shape[2:])
     stretched = torch.nn.functional.interpolate(coarse[None, None], size=size, mode="bilinear", align_corners=False)
     return guided * stretched[0, 0]
 
 
-def _gradient(case: Case, x: torch.Tensor) -> torch.Tensor:
-    """d score / d x for a batch x (N, C, H, W) that requires a gradient."""
+def _guided_gradient(case: Case, x: torch.Tensor) -> torch.Tensor:
+    """d score / d x (1, C, H, W) for an x that requires a gradient, while every ReLU is guided."""
     with torch.enable_grad():
-        (gradient,) = torch.autograd.grad(case.forward(x)[:, case.class_index].sum(), x)
+        score = case.forward(x)[:, case.class_index].sum()
+        if _UNGUIDED & {node.name() for node in _graph(score)}:
+            raise Refused(
+                "Guided Grad-CAM needs ReLUs that are layers, and this network has one that is a mere function."
+            )
+        (gradient,) = torch.autograd.grad(score, x)
     return gradient
 
 
+_UNGUIDED = {"ReluBackward0", "HardtanhBackward0"}  # what ReLUs and ReLU6 leave in a graph
+
+
+def _graph(score: torch.Tensor) -> set[Any]:
+    """Every operation that a score was made by, seen from its graph."""
+    seen, waiting = set(), [score.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting += [before for before, _ in node.next_functions]
+    return seen
+
+
 class _GuidedReLU(torch.autograd.Function):
-    """ReLU whose gradient passes only where both the input and the gradient are positive."""
+    """ReLU, up to a top, whose gradient passes only where it is positive and the input within the bounds."""
 
     @staticmethod
-    def forward(context: Any, x: torch.Tensor) -> torch.Tensor:
-        context.save_for_backward(x)
-        return x.clamp(min=0)
+    def forward(context: Any, x: torch.Tensor, top: float) -> torch.Tensor:
+        context.save_for_backward((x > 0) & (x < top))
+        return x.clamp(0, top)
 
     @staticmethod
-    def backward(context: Any, gradient: torch.Tensor) -> torch.Tensor:
-        (x,) = context.saved_tensors
-        return gradient.clamp(min=0) * (x > 0)
+    def backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (within,) = context.saved_tensors
+        return gradient.clamp(min=0) * within, None
 
 
 class _Guided(nn.Module):
+    def __init__(self, top: float) -> None:
+        super().__init__()
+        self.top = top
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return _GuidedReLU.apply(x)
+        return _GuidedReLU.apply(x, self.top)
 
 
 @contextmanager
 def guided_relus(module: nn.Module) -> Iterator[None]:
-    """Every `nn.ReLU` of a module guided while the `with` lasts.
+    """Every `nn.ReLU` and `nn.ReLU6` of a module guided while the `with` lasts.
 
     Captum's guided backpropagation puts backward hooks on them, which cannot stand before an in-place ReLU that is used twice.
     """
-    found = [(n, part) for n, part in module.named_modules(remove_duplicate=False) if type(part) is nn.ReLU]
+    parts = module.named_modules(remove_duplicate=False)
+    found = [(name, part) for name, part in parts if type(part) in (nn.ReLU, nn.ReLU6)]
     if not found:
         raise Refused("Guided Grad-CAM needs a network with ReLU layers, and this one has none.")
     try:
-        for name, _ in found:
-            module.set_submodule(name, _Guided())
+        for name, part in found:
+            module.set_submodule(name, _Guided(6.0 if type(part) is nn.ReLU6 else float("inf")))
         yield
     finally:
         for name, part in found:

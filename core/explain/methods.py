@@ -12,7 +12,7 @@ from torch import nn
 from core.checkpoint import Checkpoint
 from core.explain.case import Watch, case_of
 from core.explain.fit import cell, unfit
-from core.explain.fold import fast_module
+from core.explain.fold import fast_module, plain_module
 from core.explain.registry import METHODS, Method, Parameters, get_method
 from core.preprocess import preprocess
 from core.records import Heatmap, Image, Refused
@@ -42,13 +42,14 @@ def explain(
 
     Values are raw, float32, at the method's own resolution: the heatmap layer's grid for the class-activation family, the
     input's resolution for the others (Integrated Gradients summed over channels, Occlusion averaged over the windows that
-    cover a pixel, LIME, ablation and Shapley values painted per superpixel). `parameters` records everything needed to repeat it.
+    cover a pixel, near ones more, LIME, ablation and Shapley values painted per superpixel). `parameters` records everything
+    needed to repeat it.
 
     `watch` reports progress, is asked before each batch whether to stop or to let others go first, and is used once. Raises
     `Cancelled`, or `Refused` for an unknown method, class or parameter, a method that does not suit the network, and a model
     whose scores are not finite.
 
-    Safe to call from several threads with one checkpoint: each call builds its own module over the shared weights, so its
+    Safe to call from several threads with one checkpoint: each call gets its own module over the shared weights, so its
     hooks are its own, and no global random state is read or set.
     """
     method = get_method(request.method)
@@ -63,10 +64,7 @@ def explain(
     if not bool(torch.isfinite(values).all()):
         raise Refused("The model's scores for this image are not finite, so they cannot be explained.")
     score = findings.pop("class_score", None)
-    if score is None:
-        with torch.no_grad():
-            score = float(module(x)[0, class_index])
-    facts = {"seed": request.seed, "device": device, "class_score": score}
+    facts = {"seed": request.seed, "device": device, "class_score": float(case.score()) if score is None else score}
     return heatmap_record(checkpoint, image, request, values, {**parameters, **findings, **facts})
 
 
@@ -90,7 +88,7 @@ def _module(checkpoint: Checkpoint, method: Method, device: str, x: torch.Tensor
     """A network for this call alone; made faster first where it will run often, with the same scores."""
     if layer and method.folds:
         return fast_module(checkpoint, device, x, layer)
-    return checkpoint.module(device)
+    return plain_module(checkpoint, device)
 
 
 def heatmap_record(

@@ -15,6 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 from core.colours import colours
 from core.explain.provenance import NOTICE, provenance
 from core.explain.registry import METHODS
+from core.explain.resolution import resolution
 from core.preprocess import display_values
 from core.records import Heatmap, Image, Refused
 
@@ -64,13 +65,14 @@ def overlay_png(
 
 
 def caption(heatmap: Heatmap, scale: float | None = None) -> str:
-    """Method, class, grid, largest raw value and the notice, as drawn beneath an overlay."""
+    """Method, class, grid, largest raw value, what full colour is, and the notice, as drawn beneath an overlay."""
     title = METHODS[heatmap.method].title if heatmap.method in METHODS else heatmap.method
-    height, width = heatmap.values.shape
-    parts = [title, heatmap.target_class, f"{height} × {width}"]
+    parts = [title, heatmap.target_class, resolution(heatmap)]
     parts.append(f"max {'±' if heatmap.signed else ''}{_short(display_scale(heatmap))}")
     if scale is not None:
         parts.append(f"full colour at {_short(scale)}")
+    elif heatmap.values.any():
+        parts.append("full colour is its own maximum")
     return " · ".join([*parts, NOTICE.lower()])
 
 

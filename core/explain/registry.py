@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -70,25 +71,26 @@ def get_method(name: str) -> Method:
     return METHODS[name]
 
 
-def _cam(formula: Callable[[gradcam.LayerPass], torch.Tensor]) -> Callable[[Case, str, Parameters], Findings]:
-    def one(case: Case, layer: str) -> Findings:
-        case.watch.check()
-        seen = gradcam.layer_pass(case.module, layer, case.x, case.class_index)
-        case.watch.advance(1)
-        # What the map adds up to is a share of the score only where the score is a sum over the layer's cells.
-        found: Parameters = {
-            "closed_form": seen.head is not None,
-            "class_score": float(seen.logits[0, case.class_index]),
-        }
-        return formula(seen)[0], found
+def _activation_map(formula: Callable[[gradcam.LayerPass], torch.Tensor], case: Case, layer: str) -> Findings:
+    case.watch.check()
+    seen = gradcam.layer_pass(case.module, layer, case.x, case.class_index)
+    case.watch.advance(1)
+    # What the map adds up to is a share of the score only where the score is a sum over the layer's cells.
+    found: Parameters = {
+        "closed_form": seen.head is not None,
+        "class_score": float(seen.logits[0, case.class_index]),
+    }
+    return formula(seen)[0], found
 
-    return lambda case, layer, parameters: over_parts(one, case, layer)
+
+def _cam(formula: Callable[[gradcam.LayerPass], torch.Tensor]) -> Callable[[Case, str, Parameters], Findings]:
+    return lambda case, layer, parameters: over_parts(partial(_activation_map, formula), case, layer)
 
 
 def _guided(case: Case, layer: str, parameters: Parameters) -> Findings:
     def one(case: Case, layer: str) -> Findings:
         case.watch.total = 2
-        coarse, found = _cam(gradcam.grad_cam)(case, layer, parameters)
+        coarse, found = _activation_map(gradcam.grad_cam, case, layer)
         return gradients.guided_gradcam(case, coarse), found
 
     return over_parts(one, case, layer)
@@ -97,7 +99,7 @@ def _guided(case: Case, layer: str, parameters: Parameters) -> Findings:
 def _score_cam(case: Case, layer: str, parameters: Parameters) -> Findings:
     def one(case: Case, layer: str) -> Findings:
         values, used = score_cam.score_cam(case, layer, **parameters)
-        return values, {"channels_used": used}
+        return values, {"channels_used": used, "class_score": float(case.score())}  # of the pass that gave the maps
 
     return over_parts(one, case, layer)
 
@@ -115,7 +117,7 @@ def _occlusion(case: Case, layer: str, parameters: Parameters) -> Findings:
     window, stride = parameters["window"], parameters["stride"]
     if any(s > w for s, w in zip(stride, window, strict=True)):
         raise Refused("Occlusion's stride must not be larger than its window, or pixels would be left out.")
-    return occlusion(case, **parameters), {}
+    return occlusion(case, **parameters), {"window_weights": "pyramid, most in the middle"}
 
 
 def _lime(case: Case, layer: str, parameters: Parameters) -> Findings:
@@ -190,7 +192,7 @@ METHODS: dict[str, Method] = {
         Method(
             "score-cam", "Score-CAM", "layer", False, True,
             f"Where those feature maps are active that keep this class's score when all else is faded to black, {_COARSE}",
-            lambda size, cell: {"channels": 64, "baseline": "black", "batch": 16}, _score_cam,
+            lambda size, cell: {"channels": 56, "baseline": "black", "batch": 16}, _score_cam,
         ),
         Method(
             "guided-gradcam", "Guided Grad-CAM", "layer", True, False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from core.combine import untempered
 from core.explain.case import Case
 
 
@@ -16,7 +17,8 @@ def score_cam(case: Case, layer: str, *, channels: int, baseline: str, batch: in
     """
     case.watch.total = 1 + channels
     kept: list[torch.Tensor] = []
-    with case.module.get_submodule(layer).register_forward_hook(lambda _m, _i, out: kept.append(out.detach().clone())):
+    watched = untempered(case.module).get_submodule(layer)
+    with watched.register_forward_hook(lambda _m, _i, out: kept.append(out.detach().clone())):
         case.scores(case.x)
     maps = kept[0][0]  # (K, h, w)
     low, high = maps.amin(dim=(1, 2)), maps.amax(dim=(1, 2))

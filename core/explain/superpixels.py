@@ -116,7 +116,7 @@ def shapley_sampling(
     places = orders.argsort(dim=1)  # place of each superpixel in each order
     kept = places[:, None, :] < torch.arange(count)[None, :, None]  # (P, S, S): before step i, i superpixels are seen
     case.watch.total = 1 + permutations * (count - 1) + 1
-    whole = case.scores(case.x).cpu()
+    whole = case.score().cpu()
     part = _covered_scores(case, torch.cat([kept[:1, 0], kept[:, 1:].flatten(0, 1)]), feature_mask, baseline, batch)
     steps = torch.cat([part[:1].expand(permutations, 1), part[1:].reshape(permutations, -1)], dim=1)  # (P, S)
     gains = torch.diff(torch.cat([steps, whole.expand(permutations, 1)], dim=1), dim=1).double()

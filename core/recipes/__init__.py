@@ -15,7 +15,7 @@ _FOLDER = Path(__file__).parent
 _CHOICES = {
     "optimizer": ("adamw", "adam", "sgd"),
     "schedule": ("cosine", "step", "constant"),
-    "monitor": ("val_auc", "val_loss"),
+    "monitor": ("val_auc", "val_loss", "epoch"),
     "normalise": ("architecture", "half", "unit", "dataset"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
     "fill": ("black", "edge"),

@@ -56,7 +56,9 @@ class BeforeAfter:
 class ModelEffect:
     """`shares` by the names of `SHARES`; `groups` by those of `GROUPS`; time and likelihood where they were recorded, else None.
 
-    `seconds` are means per reading (its change is negative where time is saved), `time_saved` the share of the unaided time.
+    `seconds` are means per reading (its change is negative where time is saved), `time_saved` the share of the unaided time:
+    both compare readings that each stand alone, made in two sessions. Where the model is shown after the unaided reading in one
+    sitting, the aided seconds come on top, and `seconds_total` is the mean of both together.
     `likelihood_gain` is how many points (of 100) the likelihood moved towards the truth. n counts readings.
     """
 
@@ -66,6 +68,7 @@ class ModelEffect:
     groups: Mapping[str, BeforeAfter]
     seconds: BeforeAfter | None
     time_saved: Estimate | None
+    seconds_total: Estimate | None
     likelihood_gain: Estimate | None
 
 
@@ -76,7 +79,8 @@ def model_effect(readings: pd.DataFrame, positive: str, *, replicates: int = 200
     likelihood_aided (0–100, of the positive class) may be there; readings without them do not count for time and likelihood.
     Intervals: seeded percentile bootstrap over cases (within the truth) and readers, see `crossed_resampling`; over patients
     where the column patient says that some have several cases. Raises `Refused` for missing columns or cells, a reader with two
-    readings of a case, and a case with two truths or two model classes.
+    readings of a case, and a case with two truths. `model` is what this reader was shown: it may differ between the readers of a
+    case.
     """
     table = _checked(readings)
     cases, readers = (pd.Categorical(table[name], categories=pd.unique(table[name])) for name in ("case", "reader"))
@@ -96,6 +100,7 @@ def model_effect(readings: pd.DataFrame, positive: str, *, replicates: int = 200
         {name: _before_after(totals, cells, name) for name in GROUPS},
         _before_after(totals, cells, "seconds", np.inf) if timed else None,
         _estimate(totals, cells["seconds"], _saved, (-np.inf, 1.0)) if timed else None,
+        _estimate(totals, cells["seconds"], _together, (0.0, np.inf)) if timed else None,
         _estimate(totals, cells["likelihood"], ratio("likelihood.gain", "likelihood"), (-100.0, 100.0))
         if likely
         else None,
@@ -128,10 +133,9 @@ def _checked(readings: pd.DataFrame) -> pd.DataFrame:
     if twice.any():
         row = table[twice].iloc[0]
         raise Refused(f"Reader {row['reader']} has two readings of case {row['case']}; the effect needs one.")
-    for name in ("truth", "model"):
-        several = table.groupby("case")[name].nunique() > 1
-        if several.any():
-            raise Refused(f"Case {several.idxmax()} has two different values of {name}.")
+    several = table.groupby("case")["truth"].nunique() > 1
+    if several.any():
+        raise Refused(f"Case {several.idxmax()} has two different values of truth.")
     return table
 
 
@@ -197,6 +201,11 @@ def _before_after(totals: CrossedTotals, cells: Mapping[str, np.ndarray], name: 
 def _saved(totals: Totals) -> np.ndarray:
     """Share of the unaided time that aided reading saves."""
     return 1 - ratio("seconds.aided", "seconds.unaided")(totals)
+
+
+def _together(totals: Totals) -> np.ndarray:
+    """Mean seconds of both readings of a case."""
+    return ratio("seconds.unaided", "seconds")(totals) + ratio("seconds.aided", "seconds")(totals)
 
 
 def _estimate(

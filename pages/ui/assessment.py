@@ -177,7 +177,7 @@ def _store(
     session: Session, case: Case, prediction_id: int | None, token: str, entered: tuple[dict[str, Any], float]
 ) -> Review | None:
     where = (case.study.id, case.reviewer)
-    draft = drafts.get_draft(session, *where, case.reader_study) or {}
+    draft = drafts.get_draft(session, *where, case.reader_study, case.repeat) or {}
     if any(r.client_token == token for r in reviews.review_history(session, *where, case.reader_study, case.repeat)):
         return None
     if draft.get("token") != token or draft.get("phase") != case.phase or not draft.get("label"):
@@ -196,7 +196,7 @@ def _store(
             flagged=bool(draft.get("flagged")), regions=tuple(draft.get("regions", case.regions)), seconds=seconds,
         ),
     )  # fmt: skip
-    drafts.delete_draft(session, *where, case.reader_study)
+    drafts.delete_draft(session, *where, case.reader_study, case.repeat)
     return stored
 
 

@@ -14,12 +14,15 @@ from core import settings
 from core.reader_records import ReaderStudy
 from core.records import Phase, Refused, Review
 from core.tasks import TASKS, Task
-from db import drafts, reader_studies, reader_turns, reviews, studies
+from db import drafts, reader_studies, reader_turns, reviews, studies, writer
 from db import engine as store
 from db.reader_turns import Progress
 from db.studies import StudySummary
+from db.writer import Session
 from pages.ui.clock import Clock
 from pages.ui.session import case_key
+
+_TIMED = "timed"  # key of the clock of the case that is looked at in this tab: there is one at most
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ class Case:
 
 
 def open_case(study_id: str, reviewer: str) -> Case | None:
-    """The case of that study in daily work, or None where the store has none. Starts its clock at the first call in this tab.
+    """The case of that study in daily work, or None where the store has none. Its clock waits for `begin_clock`.
 
     `Refused` while the reviewer reads it in a running reader study: here the model would be a click away.
     """
@@ -153,7 +156,7 @@ def open_turn(number: int, reviewer: str, study_id: str = "") -> Case | Progress
             wanted, phase, repeat = turn.study_id, turn.phase, turn.repeat
         study = studies.get_study_summary(session, wanted)
         history = tuple(reviews.review_history(session, wanted, reviewer, number, repeat))
-        draft = drafts.get_draft(session, wanted, reviewer, number) or {}
+        draft = drafts.get_draft(session, wanted, reviewer, number, repeat) or {}
     assert study is not None  # a case of a reader study is a study: the store's keys see to it
     place = Place(reader_study, progress, again, repeat)
     return _begun(Case(study, reviewer, phase, phase == "unaided", history, _own(draft, phase, repeat), place))
@@ -172,39 +175,67 @@ def _own(draft: Mapping[str, Any], phase: Phase, repeat: int) -> Mapping[str, An
 
 
 def _begun(case: Case) -> Case:
-    counted = float(case.draft.get("seconds", 0))
-    st.session_state.setdefault(case.key("clock"), Clock(counted, time.monotonic()))
+    if st.session_state.get(_TIMED) != case.key("clock"):
+        leave()
     st.session_state.setdefault(case.key("token"), case.draft.get("token") or uuid.uuid4().hex)
     return case
 
 
+def begin_clock(case: Case) -> None:
+    """Let the case's clock run from now on, where the case has just come: called when picture and model's result are there.
+
+    One that a hidden window has stopped is left alone.
+    """
+    key = case.key("clock")
+    if st.session_state.get(_TIMED) != key or key not in st.session_state:
+        st.session_state[key] = _clock(case).resumed(time.monotonic())
+        st.session_state[_TIMED] = key
+
+
+def leave() -> None:
+    """Stop the clock that runs in this tab: its reader has gone to another case or page."""
+    key = st.session_state.pop(_TIMED, None)
+    if key is not None and key in st.session_state:
+        st.session_state[key] = st.session_state[key].paused(time.monotonic())
+
+
 def seconds_spent(case: Case) -> float:
-    """Seconds that somebody looked at the case, over reloads."""
-    return st.session_state.get(case.key("clock"), Clock()).seconds(time.monotonic())
+    """Seconds that somebody looked at the case, over reloads; for a correction with those of the reading that it corrects."""
+    return _clock(case).seconds(time.monotonic())
+
+
+def _clock(case: Case) -> Clock:
+    said = case.aided.seconds if case.aided else 0.0  # a correction goes on from there
+    return st.session_state.get(case.key("clock"), Clock(float(case.draft.get("seconds", said))))
 
 
 def attend(case: Case, active: bool, idle_s: float) -> None:
     """Let the case's clock run, or stop it; `idle_s` seconds before now do not count."""
-    clock, now = st.session_state.get(case.key("clock")), time.monotonic()
-    if clock is not None:
-        st.session_state[case.key("clock")] = clock.resumed(now) if active else clock.paused(now, idle_s)
-        keep_seconds(case)
+    key, now = case.key("clock"), time.monotonic()
+    if case.key("token") not in st.session_state or (active and key not in st.session_state):
+        return  # saved meanwhile, or not all there yet
+    st.session_state[key] = _clock(case).resumed(now) if active else _clock(case).paused(now, idle_s)
+    st.session_state[_TIMED] = key
+    keep_seconds(case)
 
 
 def keep_seconds(case: Case) -> None:
     """Store the clock's sum, so that a reload goes on from it. In daily work only beside answers: looking begins no reading."""
-    token = st.session_state.get(case.key("token"))
-    with store.write() as session:
-        draft = drafts.get_draft(session, case.study.id, case.reviewer, case.reader_study)
-        if draft is not None:
-            draft = _own(draft, case.phase, case.repeat) or None
-        if draft is None and case.place is not None and not case.place.again:
-            history = reviews.review_history(session, case.study.id, case.reviewer, case.reader_study, case.repeat)
-            begun = {"phase": case.phase, "repeat": case.repeat, "token": token}
-            draft = begun if [r.id for r in history] == case.readings else None
-        if draft is not None and draft.get("token") == token and token is not None:
-            kept = draft | {"seconds": seconds_spent(case)}
-            drafts.save_draft(session, case.study.id, case.reviewer, kept, case.reader_study)
+    token, seconds = st.session_state.get(case.key("token")), seconds_spent(case)
+    if token is not None:
+        writer.save(lambda session: _keep_seconds(session, case, token, seconds))
+
+
+def _keep_seconds(session: Session, case: Case, token: str, seconds: float) -> None:
+    where, scope = (case.study.id, case.reviewer), (case.reader_study, case.repeat)
+    stored = drafts.get_draft(session, *where, *scope)
+    draft = stored if stored is None else _own(stored, case.phase, case.repeat) or None
+    if draft is None and case.place is not None and not case.place.again:
+        begun = {"phase": case.phase, "repeat": case.repeat, "token": token}
+        history = reviews.review_history(session, *where, *scope)
+        draft = begun if [review.id for review in history] == case.readings else None
+    if draft is not None and draft.get("token") == token and draft.get("seconds") != seconds:
+        drafts.save_draft(session, *where, {**draft, "seconds": seconds}, case.reader_study, repeat=case.repeat)
 
 
 def keep_draft(case: Case, **changed: Any) -> None:
@@ -212,15 +243,18 @@ def keep_draft(case: Case, **changed: Any) -> None:
 
     Raises `Refused` where this reading is saved already, by a click a moment ago or in another tab: what is stored stays.
     """
-    token = st.session_state.get(case.key("token"))
-    where = (case.study.id, case.reviewer)
-    with store.write() as session:
-        history = reviews.review_history(session, *where, case.reader_study, case.repeat)
-        if token is None or [review.id for review in history] != case.readings:
-            raise Refused("This reading is saved already. Reload the page to see it.")
-        draft = dict(_own(drafts.get_draft(session, *where, case.reader_study) or {}, case.phase, case.repeat))
-        draft |= changed | {"phase": case.phase, "repeat": case.repeat, "token": token, "seconds": seconds_spent(case)}
-        drafts.save_draft(session, *where, draft, case.reader_study)
+    token, seconds = st.session_state.get(case.key("token")), seconds_spent(case)
+    entered = changed | {"phase": case.phase, "repeat": case.repeat, "token": token, "seconds": seconds}
+    writer.save(lambda session: _keep_draft(session, case, entered))
+
+
+def _keep_draft(session: Session, case: Case, entered: dict[str, Any]) -> None:
+    where, scope = (case.study.id, case.reviewer), (case.reader_study, case.repeat)
+    history = reviews.review_history(session, *where, *scope)
+    if entered["token"] is None or [review.id for review in history] != case.readings:
+        raise Refused("This reading is saved already. Reload the page to see it.")
+    draft = dict(_own(drafts.get_draft(session, *where, *scope) or {}, case.phase, case.repeat))
+    drafts.save_draft(session, *where, draft | entered, case.reader_study, repeat=case.repeat)
 
 
 def forget(case: Case) -> None:

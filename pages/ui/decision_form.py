@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.reader_records import Decision
 from core.records import BIRADS
-from core.tasks import TASKS, Task
+from core.tasks import TASKS
 from db import adjudication, predictions, writer
 from db import engine as store
 from db.adjudication import QueueQuery
@@ -19,7 +19,6 @@ from pages.ui import identity, messages
 def show(user: User, study: StudySummary, query: QueueQuery) -> None:
     """Anonymous readings, the model's result on request, earlier decisions, and the form."""
     identity.require_lead(user)
-    task = TASKS[study.task]
     with store.read() as session:
         readings = adjudication.anonymous_readings(session, study.id, query.reader_study)
         history = adjudication.decision_history(session, study.id)
@@ -34,7 +33,7 @@ def show(user: User, study: StudySummary, query: QueueQuery) -> None:
         )
     with st.container(border=True, gap="small"):
         st.markdown("**Change the decision**" if history else "**Your decision**")
-        _form(user, study, task, query)
+        _form(user, study, query, history[-1].id if history else None)
 
 
 def _readings(readings: pd.DataFrame) -> None:
@@ -74,8 +73,9 @@ def _model(study: StudySummary, readings: pd.DataFrame) -> None:
             )
 
 
-def _form(user: User, study: StudySummary, task: Task, query: QueueQuery) -> None:
-    key = f"adj:{study.id}"
+def _form(user: User, study: StudySummary, query: QueueQuery, replaces: int | None) -> None:
+    """The form for a decision that replaces the one of that id, or is the first."""
+    key, task = f"adj:{study.id}", TASKS[study.task]
     chosen = st.session_state.get(f"{key}:label")
     with st.container(horizontal=True):
         for number, name in enumerate(task.classes, start=1):
@@ -89,16 +89,18 @@ def _form(user: User, study: StudySummary, task: Task, query: QueueQuery) -> Non
     st.text_area("Why", height=76, max_chars=2000, key=f"{key}:reason", placeholder="optional; needed for a change")
     st.button(
         "Decide and next", type="primary", icon=":material/done_all:", width="stretch", shortcut="Ctrl+Enter",
-        key=f"{key}:save", disabled=chosen is None, on_click=messages.guarded(_decide), args=(user, study, query),
+        key=f"{key}:save", disabled=chosen is None, on_click=messages.guarded(_decide),
+        args=(user, study, query, replaces),
     )  # fmt: skip
 
 
-def _decide(user: User, study: StudySummary, query: QueueQuery) -> None:
+def _decide(user: User, study: StudySummary, query: QueueQuery, replaces: int | None) -> None:
     identity.require_lead(user)
+    st.query_params["study"] = study.id  # where it is refused the case stays open, with what was typed
     said = {name: st.session_state.get(f"adj:{study.id}:{name}") for name in ("label", "reason")}
     decision = Decision(
         study.id, said["label"], user.name, reason=said["reason"] or "", reader_study=query.reader_study,
-        birads=st.session_state.get(f"birads:adj:{study.id}") or "",
+        birads=st.session_state.get(f"birads:adj:{study.id}") or "", supersedes=replaces,
     )  # fmt: skip
     writer.save(lambda session: adjudication.add_decision(session, decision))
     for name in ("label", "reason"):

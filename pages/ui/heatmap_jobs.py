@@ -5,41 +5,44 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Event, Lock
 
 import streamlit as st
 
 from core import settings
-from core.explain import Request, Watch, explain, load_heatmap, save_heatmap
+from core.checkpoint import Checkpoint
+from core.explain import Cancelled, Request, Watch, explain, get_method, load_heatmap, save_heatmap
 from core.explain.answers import gradcam_of_answer
+from core.explain.files import MADE
+from core.explain.methods import defaults
 from core.predict import Answer
 from core.records import Heatmap, Image, Refused, Study
 from pages.ui.resources import engine
+from pages.ui.wants import LOCK, Work
 
 _LOG = logging.getLogger("tumortrace")
-_LOCK = Lock()
 KEPT = 256  # finished maps are on disk as well: forgetting one here costs a file read
+STUDIES = 32  # whose Grad-CAMs came with their predictions: a few hundred kilobytes each at most
 
 Key = tuple[str, str, str, str]
 
 
 @dataclass
-class HeatmapJob:
-    """A heatmap being made: `progress` in [0, 1], `future` gives it or says why not, `cancel` stops it."""
+class HeatmapJob(Work):
+    """A heatmap being made by `method`: `progress` in [0, 1]."""
 
-    key: Key
-    future: Future[Heatmap]
+    method: str = ""
     progress: float = 0.0
-    cancel: Event = field(default_factory=Event)
 
 
 @st.cache_resource(show_spinner=False)
-def _threads() -> ThreadPoolExecutor:
-    # Two at a time: heatmaps that take seconds must leave the processor to other reviewers' predictions.
-    return ThreadPoolExecutor(max_workers=2, thread_name_prefix="heatmap")
+def _threads(slow: bool) -> ThreadPoolExecutor:
+    # Two at a time: heatmaps that take seconds must leave the processor to other reviewers' predictions. Those that take a few
+    # passes have a thread of their own, so that they do not wait for these.
+    return ThreadPoolExecutor(max_workers=2 if slow else 1, thread_name_prefix="heatmap" if slow else "quick")
 
 
 @st.cache_resource(show_spinner=False)
@@ -47,62 +50,96 @@ def _jobs() -> dict[Key, HeatmapJob]:
     return {}
 
 
-def _key(image: Image, version: str, request: Request) -> Key:
-    # The window is part of what the model sees: the same pixels through another window are another picture to it.
-    seen = hashlib.sha256(f"{image.content_hash}|{image.window}".encode()).hexdigest()
+@st.cache_resource(show_spinner=False)
+def _came_along() -> OrderedDict[tuple[str, str], tuple[dict[str, int], Answer]]:
+    return OrderedDict()  # (study, model version) -> place of each picture, and what was said of them
+
+
+def key_of(image: Image, version: str, request: Request) -> Key:
+    """What the heatmap is found by: picture, model version, method with what differs from its defaults, class."""
     how = request.method
     if request.parameters or request.seed:
-        text = json.dumps([request.seed, dict(request.parameters)], sort_keys=True)
-        how += f"-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-    return seen, version, how, request.target_class
+        how += f"-{_hash([request.seed, dict(request.parameters)])}"
+    return _seen(image), version, how, request.target_class
 
 
-def heatmap_job(image: Image, version: str, request: Request) -> HeatmapJob:
-    """The job that makes this heatmap, started at the first call; later calls, from any session, get the same one.
+def _seen(image: Image) -> str:
+    # The window is part of what the model sees: the same pixels through another window are another picture to it.
+    return hashlib.sha256(f"{image.content_hash}|{image.window}".encode()).hexdigest()
 
-    One that failed or was stopped stays so until `forget_job`: a page that reruns must not start it again by itself.
+
+def _hash(facts: list) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def heatmap_job(image: Image, version: str, request: Request, tab: str = "") -> HeatmapJob:
+    """The job that makes this heatmap, begun at the first call; later calls, from any tab, get the same one.
+
+    `tab` is the one that waits for it (see `Work`). A job that failed stays so until `forget`: a page that reruns must not begin
+    it again by itself.
     """
-    key = _key(image, version, request)
-    with _LOCK:
+    key = key_of(image, version, request)
+    with LOCK:
+        if (known := _jobs().get(key)) is not None:
+            known.wanted.add(tab)
+            return known
+    there = _of_prediction(image, version, request)
+    with LOCK:
         jobs = _jobs()
         if key not in jobs:
-            job = jobs[key] = HeatmapJob(key, Future())
-            _threads().submit(_run, job, image, request)
+            job = jobs[key] = HeatmapJob(key, jobs, method=request.method)
+            if there is not None:
+                job.progress = 1.0
+                job.future.set_result(there)
+            else:
+                _threads(_is_slow(request.method)).submit(_run, job, image, request)
             _forget_oldest(jobs)
+        jobs[key].wanted.add(tab)
         return jobs[key]
+
+
+def _is_slow(method: str) -> bool:
+    return get_method(method).folds  # where the network runs many times
+
+
+def _forget_oldest(jobs: dict[Key, HeatmapJob]) -> None:
+    """Of the finished ones: what is being made is waited for."""
+    finished = [key for key, job in jobs.items() if job.future.done()]
+    for key in finished[: max(0, len(finished) - KEPT)]:
+        del jobs[key]
 
 
 def keep_maps_of(study: Study, version: str, answer: Answer) -> None:
     """Keep the Grad-CAMs that came with a prediction, so that asking for one finds it finished."""
-    checkpoint = engine().checkpoint(version)
-    for i, image in enumerate(study.images):
-        for target in checkpoint.classes:
-            heatmap = gradcam_of_answer(checkpoint, image, answer.part(i, 1), target, engine().device)
-            if heatmap is None:
-                continue
-            job = HeatmapJob(_key(image, version, Request("gradcam", target)), Future(), progress=1.0)
-            job.future.set_result(heatmap)
-            with _LOCK:
-                _jobs().setdefault(job.key, job)
-                _forget_oldest(_jobs())
+    if answer.maps is None:
+        return
+    places = {_seen(image): place for place, image in enumerate(study.images)}
+    with LOCK:
+        there = _came_along()
+        there[study.id, version] = places, answer
+        there.move_to_end((study.id, version))
+        while len(there) > STUDIES:
+            there.popitem(last=False)
 
 
-def _forget_oldest(jobs: dict[Key, HeatmapJob]) -> None:
-    while len(jobs) > KEPT:
-        jobs.pop(next(iter(jobs)))
+def _of_prediction(image: Image, version: str, request: Request) -> Heatmap | None:
+    """The Grad-CAM that came with a prediction, or None."""
+    if request != Request("gradcam", request.target_class):
+        return None
+    seen = _seen(image)
+    with LOCK:
+        of_version = [found for (_, made_by), found in _came_along().items() if made_by == version]
+    for places, answer in of_version:
+        if seen in places:
+            part, device = answer.part(places[seen], 1), engine().device
+            return gradcam_of_answer(engine().checkpoint(version), image, part, request.target_class, device)
+    return None
 
 
 def busy() -> bool:
     """Whether somebody waits for a heatmap: work that nobody waits for lets it go first."""
-    with _LOCK:
+    with LOCK:
         return any(not job.future.done() for job in _jobs().values())
-
-
-def forget_job(job: HeatmapJob) -> None:
-    """Let the next `heatmap_job` start this one anew."""
-    with _LOCK:
-        if _jobs().get(job.key) is job:
-            del _jobs()[job.key]
 
 
 def _run(job: HeatmapJob, image: Image, request: Request) -> None:
@@ -113,8 +150,11 @@ def _run(job: HeatmapJob, image: Image, request: Request) -> None:
 
 
 def _make(job: HeatmapJob, image: Image, request: Request) -> Heatmap:
-    seen, version, how, target = job.key
-    path = settings.home() / "heatmaps" / version[:16] / f"{seen}-{how}-{target}.npz"
+    if job.cancel.is_set():  # left before its turn came
+        raise Cancelled("The explanation was cancelled.")
+    seen, version, _, target = job.key
+    checkpoint, device = engine().checkpoint(version), engine().device
+    path = settings.home() / "heatmaps" / version[:16] / f"{seen}-{_how(request, checkpoint)}-{target}.npz"
     if path.exists():
         try:
             return load_heatmap(path)
@@ -124,11 +164,16 @@ def _make(job: HeatmapJob, image: Image, request: Request) -> Heatmap:
     def report(fraction: float) -> None:
         job.progress = fraction
 
-    checkpoint, device = engine().checkpoint(version), engine().device
     watch = Watch(progress=report, cancelled=job.cancel.is_set, give_way=engine().give_way)
     heatmap = explain(checkpoint, image, request, device=device, watch=watch)
     _keep(heatmap, path)
     return heatmap
+
+
+def _how(request: Request, checkpoint: Checkpoint) -> str:
+    """Part of a kept file's name: other parameters, defaults included, and other code make other maps."""
+    parameters = {**defaults(get_method(request.method), checkpoint), **request.parameters}
+    return f"{request.method}-{_hash([MADE, request.seed, parameters])}"
 
 
 def _keep(heatmap: Heatmap, path: Path) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 import streamlit as st
 
 from core.explain import METHODS, display_scale, overlay, overlay_png, save_heatmap
-from core.records import Heatmap
+from core.explain.resolution import caveat
+from core.records import Heatmap, Image, Study
 from pages.ui import heatmap_checks, resources
 from pages.ui.case import Case
 from pages.ui.heatmap_row import Shown, caption
@@ -54,7 +55,8 @@ def show(case: Case, shown: Shown) -> None:
                 if top is None
                 else "many maps' 99th percentile"
             )
-            st.caption(_scale(heatmap, top, whose) if heatmap.values.any() else caption(heatmap, top))
+            said = f"{caveat(heatmap)} {_scale(heatmap, top, whose)}" if heatmap.values.any() else caption(heatmap, top)
+            st.caption(said)
             heatmap_checks.show(case, shown.image, heatmap, [METHODS[heatmap.method].what, *shown.details[i]])
 
 
@@ -74,12 +76,7 @@ def _downloads(case: Case, shown: Shown) -> None:
             return
         heatmap = named[choice]
         name = f"{case.study.name}-{heatmap.method}-{heatmap.target_class}".replace(" ", "_").replace("/", "_")
-        for label, ending, mime, make in (
-            ("Overlay, PNG", "png", "image/png", lambda: overlay_png(shown.image, heatmap, scale=tops[choice])),
-            ("Raw values, NPZ", "npz", "application/octet-stream", lambda: _npz(heatmap)),
-            ("Overlay, DICOM", "overlay.dcm", "application/dicom", _dicom(case, shown, heatmap, "secondary_capture")),
-            ("Raw values, DICOM", "raw.dcm", "application/dicom", _dicom(case, shown, heatmap, "parametric_map")),
-        ):
+        for label, ending, mime, make in files(case.study.id, shown.image, heatmap, tops[choice]):
             st.download_button(
                 label, data=make, file_name=f"{name}.{ending}", mime=mime, on_click="ignore", width="stretch",
                 key=case.key(f"download_{ending}"),
@@ -98,10 +95,27 @@ def _npz(heatmap: Heatmap) -> bytes:
         return path.read_bytes()
 
 
-def _dicom(case: Case, shown: Shown, heatmap: Heatmap, kind: str) -> Callable[[], bytes]:
-    def make() -> bytes:
-        from core.explain import dicom  # highdicom is slow to import, and only this needs it
+def files(
+    study_id: str, image: Image, heatmap: Heatmap, top: float | None
+) -> list[tuple[str, str, str, Callable[[], bytes]]]:
+    """Label, file ending, MIME type and maker of each file; both overlays have full colour at `top`, None for the map's own."""
 
-        return getattr(dicom, kind)(resources.study_pixels(case.study.id), shown.image, heatmap)
+    def study() -> Study:
+        return resources.study_pixels(study_id)
 
-    return make
+    def capture() -> bytes:
+        from core.explain.dicom import secondary_capture  # highdicom is slow to import, and only exports need it
+
+        return secondary_capture(study(), image, heatmap, scale=top)
+
+    def raw() -> bytes:
+        from core.explain.dicom import parametric_map  # as above
+
+        return parametric_map(study(), image, heatmap)
+
+    return [
+        ("Overlay, PNG", "png", "image/png", lambda: overlay_png(image, heatmap, scale=top)),
+        ("Raw values, NPZ", "npz", "application/octet-stream", lambda: _npz(heatmap)),
+        ("Overlay, DICOM", "overlay.dcm", "application/dicom", capture),
+        ("Raw values, DICOM", "raw.dcm", "application/dicom", raw),
+    ]

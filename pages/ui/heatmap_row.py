@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
-from concurrent.futures import wait
 from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
-from core.explain import METHODS, Cancelled, Request
+from core.explain import METHODS, Request
 from core.explain.fit import unfit
 from core.explain.honesty.reference import full_colour
 from core.explain.honesty.words import colours, not_offered, sentence
+from core.explain.resolution import is_painted, resolution
 from core.records import Heatmap, Image, Refused
 from db.engine import StoreError
 from db.heatmap_measures import Parts
 from pages.ui import resources
 from pages.ui.case import Case
 from pages.ui.explanation_data import Measures, measures_of
-from pages.ui.heatmap_jobs import HeatmapJob, forget_job, heatmap_job
+from pages.ui.heatmap_progress import none_wanted, ready_maps
 from pages.ui.model_panel import ModelView
 
 MOST = 6  # methods at once
 EVERY = "every class"
 ALL_MAPS = {"channels": 65_536}  # of Score-CAM: more than any layer has
-_LOG = logging.getLogger("tumortrace")
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,7 @@ def show(case: Case, view: ModelView) -> Shown | None:
     measures = measures_of(view.model.version)
     methods, targets, index = _choose(case, view, measures)
     if not methods:
+        none_wanted(case.view_key)
         return None
     try:
         image = resources.study_pixels(case.study.id).images[index]
@@ -64,8 +63,7 @@ def show(case: Case, view: ModelView) -> Shown | None:
         for method in methods
         for target in targets
     ]
-    jobs = [heatmap_job(image, view.model.version, request) for request in requests]
-    maps = [heatmap for job in jobs if (heatmap := _wait(job)) is not None]
+    maps = ready_maps(case.view_key, image, view.model.version, requests)
     if not maps:
         return None
     # Over all its maps Score-CAM has other values than those that the reference was measured with.
@@ -141,10 +139,8 @@ def caption(heatmap: Heatmap, scale: float | None) -> str:
 
 def details(heatmap: Heatmap, image: Image, scale: float | None, parts: Parts) -> list[str]:
     """Its true resolution, its raw scale, and what is known of the method on this model, in sentences."""
-    h, w = heatmap.values.shape
     facts = heatmap.parameters
-    factor = max(image.pixels.shape[0] / h, image.pixels.shape[1] / w)
-    found = [f"{h} × {w} values" + (f", enlarged {factor:.3g} times." if factor > 1 else ".")]
+    found = [_resolution(heatmap, image)]
     top = f"{float(abs(heatmap.values).max()):.3g}"  # as beside the colour bar
     found.append(f"Its maximum is {top}, which is full colour." if scale is None else f"Its maximum is {top}.")
     found.append(colours(parts) if scale else "No reference scale has been measured for this method and model yet.")
@@ -162,48 +158,14 @@ def details(heatmap: Heatmap, image: Image, scale: float | None, parts: Parts) -
     return [*found, f"{METHODS[heatmap.method].title} on this model: {sentence(parts)}"]
 
 
+def _resolution(heatmap: Heatmap, image: Image) -> str:
+    h, w = heatmap.values.shape
+    if is_painted(heatmap):
+        said = resolution(heatmap)
+        return f"{said[:1].upper()}{said[1:]} of the model's input, {h} × {w}."
+    factor = max(image.pixels.shape[0] / h, image.pixels.shape[1] / w)
+    return f"{resolution(heatmap)} values" + (f", enlarged {factor:.3g} times." if factor > 1 else ".")
+
+
 def _toggle(key: str, method: str) -> None:
     st.session_state[key] = [] if st.session_state.get(key) else [method]
-
-
-def _wait(job: HeatmapJob) -> Heatmap | None:
-    """The finished heatmap; or None while the page shows its progress, or with the reason why there is none.
-
-    Whatever went wrong is said here, so that the rest of the page, the assessment above all, is still drawn.
-    """
-    if not job.future.done():
-        wait([job.future], timeout=0.3)
-    if not job.future.done():
-        _progress(job)
-        return None
-    try:
-        return job.future.result()
-    except Cancelled:
-        reason = "The heatmap was stopped."
-    except (Refused, StoreError) as problem:
-        reason = str(problem)
-    except Exception:
-        _LOG.exception("a heatmap failed")
-        reason = "The heatmap could not be made; the reading can go on without it."
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.warning(reason, icon=":material/block:")
-        st.button("Try again", icon=":material/refresh:", key=_name("retry", job), on_click=forget_job, args=(job,))
-    return None
-
-
-def _name(what: str, job: HeatmapJob) -> str:
-    return f"{what}:{job.key[2]}:{job.key[3]}"
-
-
-def _progress(job: HeatmapJob) -> None:
-    st.fragment(_draw_progress, run_every=0.4, key=_name("progress", job))(job)
-
-
-def _draw_progress(job: HeatmapJob) -> None:
-    if job.future.done():
-        st.rerun()
-    _, _, how, target = job.key
-    title = next((m.title for name, m in METHODS.items() if how.startswith(name)), how)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.progress(job.progress, text=f"{title} of {target.replace('_', ' ')} …")
-        st.button("Stop", icon=":material/stop:", key=_name("stop", job), on_click=job.cancel.set)

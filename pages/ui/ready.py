@@ -16,7 +16,7 @@ from core import settings
 from core.predict import predict_study_with_maps
 from core.records import Prediction
 from db import engine as store
-from db import models, predictions
+from db import models, predictions, studies
 from pages.ui import resources
 from pages.ui.case import Case
 from pages.ui.heatmap_jobs import keep_maps_of
@@ -24,7 +24,9 @@ from pages.ui.heatmap_jobs import keep_maps_of
 _LOCK = Lock()
 KEPT = 128  # predictions: a few hundred bytes each
 
-_Key = tuple[str, str, str]  # store, study (a content hash), model version
+_Key = tuple[
+    str, str, str, tuple[str, ...]
+]  # store, study, model version, and its pixels: masking keeps the study's id
 
 
 @st.cache_resource(show_spinner=False)
@@ -54,7 +56,7 @@ def make_what_comes_next(case: Case, after: str | None) -> None:
 
     Nothing of them goes to this page. Failures are told when the result is asked for.
     """
-    version = _version_to_show(case.study.task)
+    version = _version_to_show(case)
     if version is None:
         return
     for study_id in ([case.study.id] if case.blind else []) + ([after] if after else []):
@@ -63,8 +65,11 @@ def make_what_comes_next(case: Case, after: str | None) -> None:
             _thread().submit(_make, key, future)
 
 
-def _version_to_show(task: str) -> str | None:
-    """The model that this tab's reviewer sees for a task: the one chosen, else the active one; None where there is none."""
+def _version_to_show(case: Case) -> str | None:
+    """The model that this tab's reviewer sees: a reader study's own; in daily work the one chosen, else the active one, or None."""
+    if case.place is not None:
+        return case.place.reader_study.model_version
+    task = case.study.task
     with store.read() as session:
         active = [m.version for m in models.list_models(session, task=task, status="active")]
         newest = models.default_model(session, task)
@@ -81,7 +86,8 @@ def _future(study_id: str, version: str) -> tuple[_Key | None, Future[Prediction
 
 def _claim(study_id: str, version: str) -> tuple[_Key | None, Future[Prediction]]:
     """The prediction's future, and its key where the caller is the first to ask and has to make it."""
-    key = (settings.database_url(), study_id, version)
+    with store.read() as session:
+        key = (settings.database_url(), study_id, version, studies.pixel_hashes(session, study_id))
     with _LOCK:
         made = _made()
         if key in made:
@@ -93,7 +99,7 @@ def _claim(study_id: str, version: str) -> tuple[_Key | None, Future[Prediction]
 
 
 def _make(key: _Key, future: Future[Prediction]) -> None:
-    _, study_id, version = key
+    _, study_id, version, _ = key
     try:
         study = resources.study_pixels(study_id)  # says so when it is held, or gone
         prediction, answer = predict_study_with_maps(resources.engine(), version, study)

@@ -38,6 +38,15 @@ _STRATEGIES = {
     "single": "Single reading", "double": "Double reading", "model_second": "Model as second reader", "triage": "Model as triage",
 }  # fmt: skip
 
+_TIME_WORDS = {
+    "sequential": "The model was shown after the unaided reading, in one sitting: what is read with it comes on top. Whether it "
+    "saves time only two sessions can tell.",
+    "washout": "Each case was read twice, in two sessions: time saved is the share of the unaided time.",
+    "aided": "",
+    "": "The file does not say whether the aided seconds are a reading of their own or come on top of the unaided ones (column "
+    "protocol: washout or sequential), so no time saved is told.",
+}
+
 
 def effect(study: StudyReadings) -> None:
     """Switches, reliance, time and sensitivity without and with the model."""
@@ -64,11 +73,12 @@ def effect(study: StudyReadings) -> None:
     ]
     shown(pd.DataFrame(rows), "Without and with the model")
     st.markdown("**Time and likelihood**")
-    shown(pd.DataFrame(_times(whole)), "Time")
+    shown(pd.DataFrame(_times(whole, study)), "Time")
+    st.caption(_TIME_WORDS[study.protocol])
     st.markdown("**By reader**")
     rows = [
         {"Reader": reader, **{title: percent(own.shares[name]) for name, title in SHARE_TITLES.items()},
-         "Time saved": percent(own.time_saved)}
+         **_time_of(own, study)}
         for reader, own in by_reader.items()
     ]  # fmt: skip
     shown(pd.DataFrame(rows), "Effect by reader")
@@ -76,7 +86,7 @@ def effect(study: StudyReadings) -> None:
         "95 % bootstrap intervals over cases (within the truth) and readers together; a reader's own over cases. Where patients "
         "have several cases, patients are drawn. n counts readings."
     )
-    study_csv(study, lambda: pd.DataFrame(_effect_rows(whole, by_reader)), "effect")
+    study_csv(study, lambda: pd.DataFrame(_effect_rows(whole, by_reader, study)), "effect")
 
 
 def _effects(table: pd.DataFrame, positive: str, job: Job) -> tuple[ModelEffect, dict[str, ModelEffect]]:
@@ -90,26 +100,48 @@ def _effects(table: pd.DataFrame, positive: str, job: Job) -> tuple[ModelEffect,
     return whole, own
 
 
-def _times(whole: ModelEffect) -> list[dict[str, str]]:
-    rows = []
-    if whole.seconds is not None:
-        rows = [
-            {"": "Seconds per reading, unaided", "Value": text(whole.seconds.unaided, 1)},
-            {"": "Seconds per reading, aided", "Value": text(whole.seconds.aided, 1)},
-            {"": "Time saved", "Value": percent(whole.time_saved)},
-        ]
+def _time_parts(effect: ModelEffect, study: StudyReadings) -> dict[str, Estimate | None]:
+    """Title -> estimate of reading times. Time saved is told of two sessions alone: in one sitting aided seconds come on top."""
+    if effect.seconds is None:
+        return {}
+    unaided, aided = effect.seconds.unaided, effect.seconds.aided
+    if study.protocol == "sequential":
+        return {
+            "Seconds per case, unaided": unaided, "Seconds added with the model": aided,
+            "Seconds per case in all": effect.seconds_total,
+        }  # fmt: skip
+    saved = {"Time saved": effect.time_saved} if study.protocol == "washout" else {}
+    return {"Seconds per reading, unaided": unaided, "Seconds per reading, aided": aided} | saved
+
+
+def _time_of(own: ModelEffect, study: StudyReadings) -> dict[str, str]:
+    """The cell of one reader that says what the model does to their time."""
+    parts = _time_parts(own, study)
+    wanted = [title for title in ("Time saved", "Seconds added with the model") if title in parts]
+    return {title: percent(parts[title]) if title == "Time saved" else text(parts[title], 1) for title in wanted}
+
+
+def _times(whole: ModelEffect, study: StudyReadings) -> list[dict[str, str]]:
+    rows = [
+        {"": title, "Value": percent(value) if title == "Time saved" else text(value, 1)}
+        for title, value in _time_parts(whole, study).items()
+    ]
     if whole.likelihood_gain is not None:
         rows.append({"": "Likelihood moved to the truth, points", "Value": text(whole.likelihood_gain, 1)})
     return rows
 
 
-def _effect_rows(whole: ModelEffect, by_reader: dict[str, ModelEffect]) -> list[dict[str, object]]:
+def _effect_rows(
+    whole: ModelEffect, by_reader: dict[str, ModelEffect], study: StudyReadings
+) -> list[dict[str, object]]:
     rows = []
     for who, e in (("all", whole), *by_reader.items()):
         parts: dict[str, Estimate | None] = dict(e.shares)
         for name, group in e.groups.items():
             parts |= {f"{name}.{part}": getattr(group, part) for part in ("unaided", "aided", "change")}
-        parts |= {"time_saved": e.time_saved, "likelihood_gain": e.likelihood_gain}
+        times = _time_parts(e, study)
+        parts |= {title.lower().replace(",", "").replace(" ", "_"): value for title, value in times.items()}
+        parts["likelihood_gain"] = e.likelihood_gain
         rows += [
             {"reader": who, "figure": name, "value": p.value, "low": p.low, "high": p.high, "n": p.n, "method": p.method}
             for name, p in parts.items() if p is not None

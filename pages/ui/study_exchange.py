@@ -56,8 +56,9 @@ def downloads(user: User, study: Finished, readings: StudyReadings) -> None:
             _download("Adjudications (CSV)", lambda: decisions(study), f"{file}-adjudications.csv", "text/csv")
     st.caption(
         f"One row per reader, case, phase and repeat (1: read a second time): class, likelihood, BI-RADS, confidence, seconds, "
-        f"regions, the model's result, both reference standards, and whether the reader was withdrawn. Readers have pseudonyms, "
-        f"cases their content hash. {NOTICE}."
+        f"regions, the model's result, both reference standards, protocol, whether the reader was withdrawn, whether they had seen "
+        f"a model's result of the case before, and a code of its patient. Readers have pseudonyms, cases their content hash. "
+        f"{NOTICE}."
     )
     if TASKS[readings.task].positive is not None:
         st.caption(_imrmc_words(readings, names))

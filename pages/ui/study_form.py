@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import replace
 
 import streamlit as st
@@ -10,7 +11,7 @@ from core.reader_records import PROTOCOLS, ReaderStudy, Rules, StudyPlan, repeat
 from core.records import Refused
 from core.tasks import TASKS, Task
 from db import engine as store
-from db import models, reader_cases, reader_studies, users
+from db import exposures, models, reader_cases, reader_studies, users
 from db.readers import list_readers
 from db.users import User
 from pages.ui import identity, messages
@@ -21,9 +22,10 @@ SOURCES = {"sample": "Sample by reference standard", "query": "Query", "list": "
 KEPT = "kept"  # a fourth source while a draft is changed: the cases that it has
 MAX_LIST_BYTES = 1_000_000
 SHOWN_UNKNOWN = 10
+MOST_SEED = 2**31 - 1
 TWICE = "For the agreement of readers with themselves. All other results use the first reading of each case."
 _STARTS = {
-    "rs_protocol": "sequential", "rs_seed": 1, "rs_source": "sample", "rs_likelihood": True, "rs_birads": False,
+    "rs_protocol": "sequential", "rs_source": "sample", "rs_likelihood": True, "rs_birads": False,
     "rs_days": 28, "rs_twice": 0, "rs_twice_as": "number", "rs_between": None,
 }  # fmt: skip
 _EDITED = "rs_edited"  # id of the draft in the form; none while a new one is drawn up
@@ -77,6 +79,10 @@ def show(user: User, edited: ReaderStudy | None = None) -> None:
     identity.require_lead(user)
     for key, value in _STARTS.items():
         st.session_state.setdefault(key, value)
+    if (
+        "rs_seed" not in st.session_state
+    ):  # drawn for each new draft: with a known seed readers could work out what comes
+        st.session_state["rs_seed"] = secrets.randbelow(MOST_SEED + 1)
     left, right = st.columns(2, gap="medium")
     with left:
         name = st.text_input("Name", max_chars=80, placeholder="for example Spring readers, breast MRI", key="rs_name")
@@ -88,7 +94,8 @@ def show(user: User, edited: ReaderStudy | None = None) -> None:
         rules = _rules(task, protocol)
     with right:
         seed = st.number_input(
-            "Seed", 0, 2**31 - 1, key="rs_seed", help="Fixes the sample and every reader's order: the same seed, the same study."
+            "Seed", 0, MOST_SEED, key="rs_seed", help="Drawn by lot. It fixes the sample and every reader's order: the same seed, "
+            "the same study."
         )  # fmt: skip
         cases = _cases(task, int(seed), edited)
         rules = _repeats(rules, protocol, len(cases))
@@ -97,6 +104,7 @@ def show(user: User, edited: ReaderStudy | None = None) -> None:
         total = (len(cases) + rules.repeats) * len(readers) * phases
         shown = f"({len(cases)} cases{again})" if again else f"{len(cases)} cases"
         st.markdown(f"**{shown} × {len(readers)} readers × {phases} = {total} readings**")
+        _seen(protocol, readers, cases)
         plan = (name, task.name, protocol, version, tuple(cases), tuple(readers), int(seed), rules)
         with st.container(horizontal=True):
             st.button(
@@ -106,6 +114,14 @@ def show(user: User, edited: ReaderStudy | None = None) -> None:
             )  # fmt: skip
             if edited:
                 st.button("Leave as it was", key="rs_leave", on_click=_empty_form)
+
+
+def _seen(protocol: str, readers: list[str], cases: list[str]) -> None:
+    """Says which readers know cases with the model that they are to read without it."""
+    with store.read() as session:
+        found = {} if protocol == "aided" else exposures.seen_before(session, readers, cases)
+    if found:
+        st.caption(f":orange[{messages.plain(exposures.seen_words(found))} Starting will ask why that is accepted.]")
 
 
 def _model(task: Task) -> str:

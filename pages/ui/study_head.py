@@ -51,7 +51,7 @@ def head(study: Finished, readings: StudyReadings) -> StudyReadings:
         if study.origin == "imported" and readings.origin == "simulated":
             st.badge("Simulated", color="orange")
         st.markdown(
-            f":gray[{TASKS[study.task].title} · {len(readings.readers)} readers · {rows['case'].nunique()} cases · "
+            f":gray[{TASKS[study.task].title} · {len(readings.readers_asked)} readers · {len(readings.cases_asked)} cases · "
             f"{len(rows):,} readings · {study.facts}]",
             width="content",
         )
@@ -87,6 +87,12 @@ def counted(study: Finished, readings: StudyReadings) -> StudyReadings:
             + " Exports hold them with a mark."
         )
         readings = replace(readings, with_withdrawn=wanted)
+    blind = readings.readings[readings.readings["phase"] == "unaided"]
+    if seen := int(blind["seen_before"].sum()):
+        st.caption(
+            f":orange[{seen:,} of {len(blind):,} unaided readings are of readers who had seen a model's result of the case before "
+            "this study. They count in every figure here; exports mark them in the column seen_before.]"
+        )
     if not readings.repeats.empty:
         st.caption(
             f"{len(readings.repeats):,} second readings: all figures use the first reading of each case, but for **Same reader "

@@ -9,23 +9,15 @@ from core.records import Estimate
 from core.study_cuts import CLASS
 from core.study_readings import StudyReadings, reader_figures
 from core.tasks import TASKS
+from pages.ui import messages
 from pages.ui.study_cut import choose_cut
 from pages.ui.study_tables import FIGURES as TITLES
-from pages.ui.study_tables import shown, study_csv, text
+from pages.ui.study_tables import ON_TOP, shown, study_csv, text
 
 
 def readers(study: StudyReadings) -> None:
     """Who read how much, and each reader's own figures without and with the model."""
-    cases = study.readings["case"].nunique()
-    counts = study.readings.groupby(["reader", "phase"]).size().unstack(fill_value=0)
-    whole = int((counts.to_numpy() == cases).all(axis=1).sum())
-    total, asked = len(study.readings), cases * len(study.readers) * len(study.phases)
-    unknown = study.readings.loc[study.readings["truth"] == "", "case"].nunique()
-    st.progress(
-        total / asked, text=f"{total:,} of {asked:,} readings; {whole} of {len(study.readers)} readers read everything"
-    )
-    if unknown:
-        st.caption(f"{unknown} of {cases} cases have no reference standard and count in agreement only.")
+    _completeness(study)
     cut = choose_cut(study) if TASKS[study.task].positive else CLASS
     found = reader_figures(study, cut)
     figures = [name for name in TITLES if name in next(iter(found.values()))]
@@ -38,8 +30,28 @@ def readers(study: StudyReadings) -> None:
     st.caption(
         f"Sensitivity and specificity of {cut.words} (Wilson), AUC of the likelihood (DeLong), seconds with Student's t; "
         "95 % intervals over this study's cases, each reader alone; over patients where some have several cases."
+        + (ON_TOP if study.protocol == "sequential" else "")
     )
     study_csv(study, lambda: _figures_csv(found), "reader-figures")
+
+
+def _completeness(study: StudyReadings) -> None:
+    """How much of what the study asks for was read, and who and what is missing altogether."""
+    cases, asked = len(study.cases_asked), study.readers_asked
+    counts = study.readings.groupby(["reader", "phase"]).size().unstack(fill_value=0)
+    counts = counts.reindex(index=list(asked), columns=list(study.phases_asked), fill_value=0)
+    whole, total = int((counts.to_numpy() == cases).all(axis=1).sum()), len(study.readings)
+    wanted = cases * len(asked) * len(study.phases_asked)
+    st.progress(
+        total / wanted, text=f"{total:,} of {wanted:,} readings; {whole} of {len(asked)} readers read everything"
+    )
+    read, silent = study.readings["case"].nunique(), sorted(set(asked) - set(study.readers))
+    parts = [f"{cases - read} of {cases} cases were read by nobody"] * (read < cases)
+    parts += [f"no reading at all by {messages.plain(', '.join(silent))}"] * bool(silent)
+    if parts:
+        st.caption(f":orange[{'; '.join(parts)}.]")
+    if unknown := study.readings.loc[study.readings["truth"] == "", "case"].nunique():
+        st.caption(f"{unknown} of {read} cases that were read have no reference standard and count in agreement only.")
 
 
 def _one_figure(study: StudyReadings, found: dict[tuple[str, str], dict[str, Estimate]], figure: str) -> None:

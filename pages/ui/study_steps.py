@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 
 import pandas as pd
 import streamlit as st
 
 from core.reader_records import ReaderStudy
 from db import engine as store
-from db import reader_turns, readers, users
+from db import exposures, reader_turns, readers, users
 from db.users import User
 from pages.ui import identity, messages
 
@@ -55,10 +56,25 @@ def add_reader(user: User, study: ReaderStudy) -> None:
         free = [p.name for p in users.list_users(session) if p.role == "reviewer" and p.name not in reading]
     with st.popover("Add a reader", icon=":material/person_add:", disabled=not free):
         name = st.selectbox("Reviewer", free, key=f"rs_add:{study.id}")
+        add = partial(readers.add_reader, accepted=_accepted(study, (name,), f"rs_add_why:{study.id}:{name}"))
         st.button(
             "Add", key=f"rs_add_go:{study.id}", on_click=messages.guarded(act),
-            args=(user, readers.add_reader, study.id, messages.plain(f"{name} reads {study.name}"), name),
+            args=(user, add, study.id, messages.plain(f"{name} reads {study.name}"), name),
         )  # fmt: skip
+
+
+def _accepted(study: ReaderStudy, reading: Collection[str], key: str) -> str:
+    """Why these readers may read cases without the model that they know with it, as a lead says; empty where nobody does."""
+    if study.protocol == "aided":
+        return ""
+    with store.read() as session:
+        found = exposures.seen_before_study(session, study.id, reading)
+    if not found:
+        return ""
+    st.markdown(
+        f":orange[{messages.plain(exposures.seen_words(found))}] Exports mark these readings, results count them."
+    )
+    return st.text_input("Why that is accepted", max_chars=500, key=key, placeholder="required; kept in the audit log")
 
 
 def withdraw_reader(user: User, study: ReaderStudy) -> None:
@@ -92,6 +108,10 @@ def step(user: User, study: ReaderStudy, label: str, what: Callable[..., None], 
             "Close": "Nothing more can be read after closing. Results and adjudication open.",
             "Discard": "The draft is removed; the audit log keeps that it was there.",
         }[label])  # fmt: skip
+        if label == "Start":
+            with store.read() as session:
+                reading = list(readers.list_readers(session, study.id))
+            what = partial(what, accepted=_accepted(study, reading, f"rs_start_why:{study.id}"))
         st.button(
             f"{label} {messages.plain(study.name)}", type="primary", key=f"rs_{label}:{study.id}", on_click=messages.guarded(act),
             args=(user, what, study.id, f"{said}: {messages.plain(study.name)}"),

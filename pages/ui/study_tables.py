@@ -22,6 +22,7 @@ FIGURES = {
 }  # fmt: skip
 FEW_READERS = 4
 _WHO = ("reader", "row", "column")  # columns that hold readers
+ON_TOP = " Aided seconds were spent in the same sitting, after the unaided ones: they come on top."
 SIMULATED = "Simulated readers: no person read these cases. Nothing here says anything about radiologists."
 
 

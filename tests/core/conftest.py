@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from torch import nn
 
+from core.explain import fold
 from core.training import TrainingJob, train
 from tests.core.bars import QUICK, TASK, write_bars_npz
 
@@ -31,3 +33,18 @@ def bars_run(bars_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "bars-run"
     train(TrainingJob(bars_npz, TASK, "small-cnn", QUICK, out, size=16, device="cpu"))
     return out
+
+
+@pytest.fixture
+def copies(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
+    """The networks that explanations were given in this test."""
+    original = fold.sharing_copy
+    made: list[nn.Module] = []
+
+    def noted(module: nn.Module) -> nn.Module:
+        made.append(original(module))
+        return made[-1]
+
+    for where in ("fold", "crops"):
+        monkeypatch.setattr(f"core.explain.{where}.sharing_copy", noted)
+    return made

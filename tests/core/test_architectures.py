@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from core.architectures import ARCHITECTURES, get_architecture
 from core.architectures.libraries import OneSigmoid
 from core.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from core.explain import predict_with_gradcam
-from core.records import Refused
+from core.explain import METHODS, Request, explain, predict_with_gradcam
+from core.explain.fit import unfit
+from core.recipes import Recipe
+from core.records import Image, Refused, full_range_window
 from core.tasks import TASKS
+from core.training import TrainingJob, train
+from tests.core.bars import write_bars_npz
 
 
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES))
@@ -176,8 +181,28 @@ def test_any_convolutional_network_of_the_libraries_works(name, layer, head, tmp
     assert heat.shape[1] == heat.shape[2] > 1
 
 
-@pytest.mark.parametrize("name", ["vit_b_16", "mixer_s32_224"])
-def test_a_network_without_a_feature_map_is_refused(name):
-    """Transformers and mixers keep tokens, not a grid: one sentence says so."""
-    with pytest.raises(Refused, match=f"{name} has no last convolutional feature map"):
-        get_architecture(name)
+@pytest.mark.parametrize(("name", "head"), [("vit_b_16", ("heads.head",)), ("mixer_s32_224", ("head",))])
+def test_a_network_without_a_feature_map_has_no_layer_for_heatmaps(name, head):
+    """Transformers and mixers keep tokens, not a grid: they have a head to train, and no layer."""
+    known = get_architecture(name)
+    assert (known.heatmap_layer, known.head) == ("", head)
+
+
+def test_a_transformer_trains_predicts_and_is_explained_by_covering(tmp_path):
+    """From pictures to a checkpoint and an Occlusion map; methods that need a map of features say why they are not made."""
+    data = write_bars_npz(tmp_path / "bars.npz", train=17, val=8, test=0)
+    name, recipe = "vit_tiny_patch16_224", Recipe(name="r", epochs=1, batch_size=17)
+    path = train(TrainingJob(data, "breast-ultrasound", name, recipe, tmp_path / "r", device="cpu"))
+    checkpoint = load_checkpoint(path)
+    assert unfit(METHODS["gradcam"], checkpoint) == f"it needs a map of features, and {name} has none"
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8)
+    image = Image(pixels, window=full_range_window(pixels))
+    heat = explain(checkpoint, image, Request("occlusion", "malignant", 0, {"window": 112, "stride": 112}))
+    assert heat.values.shape == (224, 224)
+    assert np.isfinite(heat.values).all()
+
+
+def test_a_tag_names_the_weights_whose_input_is_meant():
+    """timm's names with a tag are known: the same network, and the input size that those weights were made for."""
+    assert get_architecture("resnet10t.c3_in1k").size == 176
+    assert get_architecture("resnet10t.c3_in1k").heatmap_layer == get_architecture("resnet10t").heatmap_layer

@@ -34,6 +34,28 @@ def test_saturation_scales_as_torchvision_does(factor):
     torch.testing.assert_close(ours, torchvision.adjust_saturation(x, factor), atol=2e-4, rtol=0)
 
 
+@pytest.mark.parametrize("what", ["brightness", "contrast"])
+def test_brightness_and_contrast_change_as_torchvision_does(what):
+    """The same pixels as `adjust_brightness` and `adjust_contrast` by the factor drawn; contrast turns about the mean luma."""
+    x = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    ours = _augment(x, Augmentation(**{what: 0.5}))
+    draws = torch.Generator().manual_seed(0)
+    factor = [float(torch.rand(1, generator=draws)) for _ in range(3)][2] + 0.5  # after those of the two flips
+    theirs = getattr(torchvision, f"adjust_{what}")(x, factor)
+    torch.testing.assert_close(ours, theirs, atol=2e-4, rtol=0)
+
+
+def test_where_a_crop_lies_says_nothing_of_the_shift():
+    """Centres of a moved white disc scatter as far as crop and shift together allow less often than if both went one way."""
+    place = torch.linspace(-1, 1, 64)
+    disc = ((place[:, None] ** 2 + place**2) < 0.01).float().expand(400, 3, 64, 64)
+    weight = _augment(disc, Augmentation(crop=0.25, shift=0.25, fill="edge"))[:, 0]
+    columns = (weight.sum(dim=1) @ place) / weight.sum(dim=(1, 2))
+    there = columns[columns.isfinite()]
+    assert len(there) > 300  # with one draw for both, the disc leaves the picture in half of all cases
+    assert float(there.abs().max()) > 0.8
+
+
 def test_each_image_gets_its_own_colour():
     """Two images with different turns are turned each by its own."""
     x = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(1))
@@ -69,6 +91,13 @@ def test_aspect_stretches_a_crop():
     ratio = width / height
     assert 0.45 < float(ratio.min()) < 0.7
     assert 1.4 < float(ratio.max()) < 2.2
+
+
+def test_aspect_alone_stretches_too():
+    """Without any other move one side of the crop is shorter than the picture's, so the picture is stretched along it."""
+    place = torch.linspace(0, 1, 64)
+    ramps = torch.stack([place.expand(64, 64), place[:, None].expand(64, 64), torch.zeros(64, 64)]).expand(9, 3, 64, 64)
+    assert not _augment(ramps, Augmentation(aspect=2)).allclose(ramps, atol=0.02)
 
 
 def test_fill_repeats_the_edge():

@@ -141,6 +141,16 @@ def test_a_split_that_is_not_there_is_refused_and_nothing_written(bars_run, tmp_
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_with_another_run_is_not_overwritten(copy, bars_run, bars_npz):
+    """Validation does not go over the test's run: one sentence, and that run stays; the same run may be made again."""
+    before = (copy / "predictions.csv").read_bytes()
+    with pytest.raises(Refused, match="copy holds the run of another model, dataset or split"):
+        evaluate(bars_run / "checkpoint.pt", bars_npz, "val", copy, device="cpu")
+    assert (copy / "predictions.csv").read_bytes() == before
+    evaluate(bars_run / "checkpoint.pt", bars_npz, "test", copy, device="cpu")
+    assert (copy / "predictions.csv").read_bytes() == before
+
+
 def test_progress_reaches_the_end_of_every_stage(bars_run, bars_npz, tmp_path):
     """Reading, preparing and predicting each report up to their last image."""
     last = {}

@@ -34,7 +34,7 @@ from core.explain import (
 from core.explain.case import PATIENCE, Case, Watch
 from core.explain.fit import unfit
 from core.explain.gradients import integrated_gradients
-from core.explain.occlusion import occlusion, window_corners
+from core.explain.occlusion import nearness, occlusion, window_corners
 from core.explain.overlay import caption
 from core.explain.superpixels import lime, superpixels
 from core.preprocess import Preprocessing, preprocess
@@ -147,7 +147,7 @@ QUADRANT_SUMS = torch.tensor([10.0, 18.0, 42.0, 50.0])  # of ARANGE, by hand
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_every_method_explains_every_architecture(architecture: str, method: str) -> None:
+def test_every_method_explains_every_architecture(architecture: str, method: str, copies: list[nn.Module]) -> None:
     """Each pair gives a finite map of the promised shape and provenance, and leaves hooks and weights as they were.
 
     Or it is refused with the reason; which are is said in `test_explain_planted`.
@@ -174,13 +174,14 @@ def test_every_method_explains_every_architecture(architecture: str, method: str
         heatmap.versions["torch"] == torch.__version__.split("+")[0] or heatmap.versions["torch"] == torch.__version__
     )
     assert json.loads(json.dumps(heatmap.parameters))["preprocessing"]["channels"] == known.channels
-    assert {hooks(module) for module in checkpoint.built} == {0}
-    assert not any(module.training for built in checkpoint.built for module in built.modules())
+    assert {hooks(module) for module in (*checkpoint.built, *copies)} == {0}
+    assert copies
+    assert not any(module.training for built in (*checkpoint.built, *copies) for module in built.modules())
     assert all(value is checkpoint.state[n] and value._version == v for n, (value, v) in before.items())
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_cancelled_explanation_stops_and_leaves_no_hooks(method: str) -> None:
+def test_a_cancelled_explanation_stops_and_leaves_no_hooks(method: str, copies: list[nn.Module]) -> None:
     """`cancelled` ends every method before the model sees the next batch, without hooks left on the module."""
     checkpoint = random_checkpoint("small-cnn", 32)
     shares: list[float] = []
@@ -191,7 +192,8 @@ def test_a_cancelled_explanation_stops_and_leaves_no_hooks(method: str) -> None:
             watch=Watch(shares.append, lambda: len(shares) >= several),
         )  # fmt: skip
     assert len(shares) == several
-    assert {hooks(module) for module in checkpoint.built} == {0}
+    assert {hooks(module) for module in (*checkpoint.built, *copies)} == {0}
+    assert copies
 
 
 @pytest.mark.parametrize(("method", "parameters"), QUICK.items())
@@ -327,22 +329,46 @@ def test_occlusion_of_a_linear_model_on_paper() -> None:
 
 
 @pytest.mark.parametrize(
-    ("window", "stride"), [((2, 2), (1, 1)), ((3, 2), (2, 1)), ((8, 8), (5, 3)), ((20, 5), (20, 5))]
+    ("window", "stride"), [((2, 2), (1, 1)), ((3, 2), (2, 1)), ((8, 8), (5, 3)), ((5, 4), (5, 4)), ((6, 7), (6, 7))]
 )
 @pytest.mark.parametrize("shape", [(16, 16), (13, 18)])
-def test_occlusion_equals_captum(shape: tuple[int, int], window: tuple[int, int], stride: tuple[int, int]) -> None:
-    """Overlapping windows, and last windows that pass the edge, give Captum's numbers to 1e-5 on a small network."""
+def test_occlusion_equals_captum(
+    shape: tuple[int, int], window: tuple[int, int], stride: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With all pixels of a window weighed alike, as Captum does, its numbers to 1e-5; also for windows that pass the edge.
+
+    Where windows do not overlap the weights make no difference.
+    """
+    if stride != window:
+        monkeypatch.setattr("core.explain.occlusion.nearness", lambda window: torch.ones(window))
     generator = torch.Generator().manual_seed(5)
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)).eval()
     net.load_state_dict({k: torch.randn(v.shape, generator=generator) for k, v in net.state_dict().items()})
     x = torch.randn(1, 3, *shape, generator=generator)
     case = Case(net, x, 1, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
-    height, width = (min(w, edge) for w, edge in zip(window, shape, strict=True))
-    ours = occlusion(case, window=(height, width), stride=stride, baseline="black", batch=7)
+    ours = occlusion(case, window=window, stride=stride, baseline="black", batch=7)
     theirs = Occlusion(net).attribute(
-        x, (3, height, width), strides=(3, *stride), baselines=case.baseline("black").expand_as(x), target=1
+        x, (3, *window), strides=(3, *stride), baselines=case.baseline("black").expand_as(x), target=1
     )
     assert torch.allclose(ours, theirs[0, 0].float(), atol=1e-5)
+
+
+def test_what_one_window_alone_covers_peaks_in_its_middle() -> None:
+    """Six pixels in a row, windows of four at 0 and 2, and a score of pixels 1 and 2 together: only the first covers both.
+
+    Weights are 1/2, 1, 1, 1/2. Pixels 0 and 1 have the first window alone: 1; pixel 2 has both, 1 : 1/2, so 2/3; pixel 3 has
+    1/2 : 1, so 1/3. The second window leaves pixel 1 uncovered and changes nothing.
+    """
+    assert nearness((1, 4)).tolist() == [[0.5, 1, 1, 0.5]]
+    assert nearness((3, 1)).tolist() == [[0.5], [1], [0.5]]
+
+    class Either(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.stack([torch.zeros(len(x)), x[:, 0, 0, 1:3].amax(dim=1)], dim=1)
+
+    case = Case(Either(), torch.ones(1, 1, 1, 6), 1, (0.0,), (1.0,))
+    values = occlusion(case, window=(1, 4), stride=(1, 2), baseline="black", batch=2)
+    assert values[0].tolist() == pytest.approx([1, 1, 2 / 3, 1 / 3, 0, 0])
 
 
 def test_windows_leave_no_pixel_out() -> None:
@@ -599,9 +625,12 @@ def test_signed_overlays_tell_for_from_against() -> None:
 
 
 def test_the_caption_says_what_the_picture_is() -> None:
-    """Method, class, grid, raw maximum and the notice stand in the caption; a given scale is named too."""
+    """Method, class, grid, raw maximum, what full colour is, and the notice; a map of nothing has no full colour."""
     heatmap = a_heatmap(np.array([[0.0, 0.0123]]))
-    assert caption(heatmap) == "Grad-CAM · malignant · 1 × 2 · max 1.23e-2 · research use, not for diagnosis"
+    assert caption(heatmap) == (
+        "Grad-CAM · malignant · 1 × 2 · max 1.23e-2 · full colour is its own maximum · research use, not for diagnosis"
+    )
+    assert "full colour" not in caption(a_heatmap(np.zeros((1, 2))))
     assert "full colour at 5.00e-1" in caption(heatmap, scale=0.5)
     assert "max ±2.00e0" in caption(a_heatmap(np.array([[-2.0, 1.0]]), signed=True))
 

@@ -20,10 +20,11 @@ from captum.attr import (
 from sklearn.linear_model import Ridge
 from torch import nn
 
-from core.architectures import get_architecture
-from core.combine import Viewed
-from core.explain import METHODS, Request, Watch, explain, predict_with_gradcam
+from core.architectures import ARCHITECTURES, get_architecture
+from core.combine import Ensemble, Tempered, Viewed
+from core.explain import METHODS, Request, Watch, explain, fold, predict_with_gradcam
 from core.explain.case import Case
+from core.explain.fit import unfit
 from core.explain.fold import fast_module, fold_batch_norms
 from core.explain.gradcam import LayerPass, grad_cam_plus_plus, hirescam, layer_pass, layercam
 from core.explain.gradients import guided_gradcam, guided_relus, integrated_gradients, smoothgrad
@@ -127,6 +128,13 @@ def test_the_family_on_paper() -> None:
     assert grad_cam_plus_plus(paper_pass())[0, 0].tolist() == pytest.approx(expected)
 
 
+def test_gradcam_plus_plus_keeps_its_weights_where_a_layer_is_negative() -> None:
+    """A sum of −1.999 with a gradient of 1 once gave 1 / 0.001; now the positive part counts: 1 / (2 + 0.001)."""
+    activations = torch.tensor([[[[0.001, -2.0]]]])
+    values = grad_cam_plus_plus(LayerPass(torch.zeros(1, 2), activations, torch.tensor([[[[1.0, 0.0]]]]), None))
+    assert values[0, 0].tolist() == pytest.approx([0.001 / 2.001, 0.0])
+
+
 def checkpoint_of(architecture: str, task: str, edge: int | None = None) -> Watched:
     """A checkpoint of that task with random weights: those of the two-class one, its last layer repeated for more classes."""
     known, state = get_architecture(architecture), dict(random_state(architecture))
@@ -141,7 +149,7 @@ def checkpoint_of(architecture: str, task: str, edge: int | None = None) -> Watc
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("task", TASKS)
-def test_every_method_explains_every_task(task: str, method: str) -> None:
+def test_every_method_explains_every_task(task: str, method: str, copies: list[nn.Module]) -> None:
     """Every class list, with two classes or eight, for a class that is not the last, with provenance of score and maximum."""
     checkpoint = checkpoint_of("small-cnn", task, 32)
     heatmap = explain(checkpoint, noise_image(), Request(method, TASKS[task].classes[0], 3, QUICK[method]))
@@ -151,13 +159,43 @@ def test_every_method_explains_every_task(task: str, method: str) -> None:
     assert math.isfinite(heatmap.parameters["class_score"])
     told = METHODS[method].additive and heatmap.parameters["class_score"] > 0
     assert (heatmap.parameters["share"] is not None) == told
-    assert {hooks(module) for module in checkpoint.built} == {0}
+    assert {hooks(module) for module in (*checkpoint.built, *copies)} == {0}
+    assert copies
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_architecture_by_every_method_for_every_task(
+    architecture: str, task: str, copies: list[nn.Module]
+) -> None:
+    """The whole registry at the smallest input: finite maps of the right size that name method and class; no hook stays."""
+    checkpoint = checkpoint_of(architecture, task)
+    target, image = TASKS[task].classes[-1], noise_image()
+    able = [method for method in METHODS.values() if not unfit(method, checkpoint)]
+    for method in able:
+        heatmap = explain(checkpoint, image, Request(method.name, target, parameters=QUICK[method.name]))
+        size = checkpoint.preprocessing.size
+        assert np.isfinite(heatmap.values).all(), method.name
+        assert heatmap.values.ndim == 2
+        assert method.on_layer or heatmap.values.shape == size
+        assert (heatmap.method, heatmap.target_class) == (method.name, target)
+        assert method.signed or heatmap.values.min() >= 0
+    assert len(able) >= len(METHODS) - 2
+    assert len(copies) >= len(able)
+    assert {hooks(module) for module in (*checkpoint.built, *copies)} == {0}
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_hooks_are_gone_after_an_exception_in_the_model(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the last layer raises, whichever pass that is, no module keeps a hook or a changed ReLU."""
-    checkpoint = checkpoint_of("small-cnn", "breast-mri", 32)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_hooks_are_gone_after_an_exception_in_the_model(
+    architecture: str, method: str, monkeypatch: pytest.MonkeyPatch, copies: list[nn.Module]
+) -> None:
+    """When a last layer raises, whichever pass that is, no module keeps a hook or a changed ReLU, and the next map is whole."""
+    checkpoint = checkpoint_of(architecture, "breast-mri")
+    if unfit(METHODS[method], checkpoint):
+        return
+    request = Request(method, "benign", parameters=QUICK[method])
+    before = [type(part) for part in checkpoint.module().modules()]
     calls = itertools.count()
     original = nn.Linear.forward
 
@@ -170,10 +208,11 @@ def test_hooks_are_gone_after_an_exception_in_the_model(method: str, monkeypatch
     for limit in (0, 1, 3):
         calls = itertools.count()
         try:
-            explain(checkpoint, noise_image(), Request(method, "benign", parameters=QUICK[method]))
+            explain(checkpoint, noise_image(), request)
         except RuntimeError:
-            assert {hooks(module) for module in checkpoint.built} == {0}
-            assert any(type(part) is nn.ReLU for part in checkpoint.built[-1].modules())
+            assert {hooks(module) for module in (*checkpoint.built, *copies)} == {0}
+            assert not any(type(part).__name__ == "_Guided" for module in copies for part in module.modules())
+            assert [type(part) for part in fold.plain_module(checkpoint, "cpu").modules()] == before
         else:
             assert limit
     assert torch.is_grad_enabled()
@@ -209,6 +248,24 @@ def test_folded_networks_give_the_same_scores(architecture: str) -> None:
     ours, theirs = (layer_pass(m, known.heatmap_layer, x, 1).activations for m in (fast, plain))
     assert torch.allclose(ours, theirs, atol=1e-5 * float(theirs.max()))
     assert all(torch.equal(checkpoint.state[name], value) for name, value in before.items())
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda net: net,
+        lambda net: Tempered(net, 2.0),
+        lambda net: Tempered(Viewed(net, ["plain", "hflip"]), 2.0),
+        lambda net: Ensemble([net, Tempered(small_net(bend=True), 3.0)], ["0", "0"]),
+    ],
+)
+def test_a_layer_that_is_looked_at_is_not_folded_wherever_it_stands(around) -> None:
+    """A convolution whose output the heatmap shows keeps it, inside a temperature, views or members too; others are folded."""
+    net = around(small_net()).eval()
+    keep = "mean of 2 members' 0" if isinstance(net, Ensemble) else "0"
+    norms = sum(isinstance(part, nn.BatchNorm2d) for part in net.modules())
+    assert fold_batch_norms(net, noise(1, 1, 8, 8), keep) == 0
+    assert fold_batch_norms(around(small_net()).eval(), noise(1, 1, 8, 8), "") == (0 if norms == 2 else norms)
 
 
 def test_what_cannot_be_folded_stays() -> None:
@@ -376,6 +433,34 @@ def test_a_network_without_relus_cannot_be_guided() -> None:
     """Nothing is guided in silence."""
     with pytest.raises(Refused, match="ReLU"), guided_relus(nn.Sequential(nn.Linear(2, 2), nn.GELU())):
         pass
+
+
+def test_a_relu6_is_guided_too() -> None:
+    """By hand: it passes a gradient of 2 where its input lies between 0 and 6, and none of −2 anywhere."""
+    net = nn.Sequential(nn.Flatten(), nn.ReLU6(), nn.Linear(4, 2, bias=False)).requires_grad_(False)
+    net[2].weight.copy_(torch.tensor([[0.0, 0, 0, 0], [2.0, 2, 2, -2]]))
+    case = Case(net, torch.tensor([[[[-1.0, 3.0], [7.0, 3.0]]]]), 1, (0.0,), (1.0,))
+    assert guided_gradcam(case, torch.ones(1, 1)).tolist() == [[0.0, 2.0], [0.0, 0.0]]
+    assert isinstance(net[1], nn.ReLU6)
+
+
+@pytest.mark.parametrize("function", [torch.relu, nn.functional.relu, nn.functional.relu6])
+def test_a_relu_that_is_no_layer_is_not_left_unguided_in_silence(function) -> None:
+    """The same network with a function in a ReLU's place is refused, and its layers are back."""
+
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.relu, self.fc = nn.ReLU(), nn.Linear(4, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc(function(self.relu(x).flatten(1) - 1))
+
+    net = Mixed().requires_grad_(False)
+    with pytest.raises(Refused, match="mere function"):
+        guided_gradcam(Case(net, noise(1, 1, 2, 2), 1, (0.0,), (1.0,)), torch.ones(1, 1))
+    assert type(net.relu) is nn.ReLU
+    assert hooks(net) == 0
 
 
 def test_score_cam_by_the_paper() -> None:

@@ -21,7 +21,7 @@ from core.explain.answers import gradcam_of_answer
 from core.onnx import cached_onnx, export_onnx, open_checked
 from core.predict import Engine, predict_study, predict_study_with_maps
 from core.preprocess import preprocess, preprocess_batch
-from core.records import Image, Refused, Study, full_range_window, study_id
+from core.records import Image, OperatingPoint, Refused, Study, full_range_window, study_id
 
 CLASSES = ("benign", "malignant")
 
@@ -79,12 +79,22 @@ def test_a_file_of_other_weights_is_refused(exported: Path, tmp_path: Path) -> N
 
 
 def test_heads_without_closed_form_and_combined_models_have_logits_alone(tmp_path: Path) -> None:
-    """Dense layers after pooling, or a temperature, leave the file without a map; its logits are right all the same."""
-    for i, checkpoint in enumerate((make(architecture="r4-cnn-b", edge=28), make(temperature=2.0))):
+    """Dense layers after pooling, or views, leave the file without a map; its logits are right all the same."""
+    for i, checkpoint in enumerate((make(architecture="r4-cnn-b", edge=28), make(views=("plain", "hflip")))):
         path = tmp_path / f"{i}.onnx"
         assert not export_onnx(checkpoint, path)
         network = open_checked(checkpoint, path)
         assert not network.has_maps
+
+
+def test_a_calibrated_network_is_exported_with_its_maps(tmp_path: Path) -> None:
+    """The temperature divides logits and maps alike; both are those of PyTorch's pass."""
+    tempered, x = make(temperature=2.5), torch.randn(2, 1, 32, 32, generator=torch.Generator().manual_seed(4))
+    assert export_onnx(tempered, tmp_path / "m.onnx")
+    logits, maps = open_checked(tempered, tmp_path / "m.onnx")(x)
+    plain, map_of_1 = predict_with_gradcam(make().module(), "features", x, 1)
+    assert torch.allclose(logits, plain / 2.5, atol=1e-5)
+    assert torch.allclose(maps[:, 1], map_of_1 / 2.5, atol=1e-5 * float(map_of_1.max()))
 
 
 def test_the_cached_file_is_made_once_per_version_in_another_process(
@@ -147,10 +157,13 @@ def test_the_engine_stays_with_pytorch_where_onnx_is_refused(problem: Exception,
     engine.close()
 
 
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
 @pytest.mark.parametrize(("architecture", "edge"), [("small-cnn", 32), ("resnet18", 32), ("vgg16", 32)])
-def test_heatmaps_of_the_predictions_own_pass_are_those_of_explain(architecture: str, edge: int) -> None:
+def test_heatmaps_of_the_predictions_own_pass_are_those_of_explain(
+    architecture: str, edge: int, temperature: float
+) -> None:
     """One batched pass over a study's images gives each image's Grad-CAM; VGG16 has that of the most probable class."""
-    checkpoint, study = make(architecture=architecture, edge=edge), a_study()
+    checkpoint, study = make(architecture=architecture, edge=edge, temperature=temperature), a_study()
     engine = Engine(lambda _: checkpoint, "cpu")
     prediction, answer = predict_study_with_maps(engine, "0", study)
     engine.close()
@@ -171,8 +184,8 @@ def test_heatmaps_of_the_predictions_own_pass_are_those_of_explain(architecture:
 
 
 def test_combined_models_have_no_maps_of_the_pass() -> None:
-    """A temperature is no network layer: the answer has probabilities and says that there are no maps."""
-    checkpoint, study = make(temperature=2.0), a_study(1)
+    """A mean over views has no layer: the answer has probabilities and says that there are no maps."""
+    checkpoint, study = make(views=("plain", "hflip")), a_study(1)
     engine = Engine(lambda _: checkpoint, "cpu")
     _, answer = predict_study_with_maps(engine, "0", study)
     engine.close()
@@ -181,6 +194,22 @@ def test_combined_models_have_no_maps_of_the_pass() -> None:
     x = preprocess_batch(study.images, checkpoint.preprocessing)
     with torch.no_grad():
         assert np.allclose(answer.logits, checkpoint.module()(x).numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize(("threshold", "called"), [(0.0, 1), (1.0, 0)])
+def test_without_closed_form_the_map_is_that_of_the_class_called(threshold: float, called: int) -> None:
+    """The operating point decides which class is shown, and so which has the one map that a backward pass gives."""
+    point = OperatingPoint("Youden", threshold, "val (n = 9)")
+    checkpoint, study = make(architecture="r4-cnn-c", edge=28, operating_point=point), a_study(2)
+    engine = Engine(lambda _: checkpoint, "cpu")
+    prediction, answer = predict_study_with_maps(engine, "0", study)
+    engine.close()
+    assert prediction.predicted == CLASSES[called]
+    assert np.isfinite(answer.maps[:, called]).all()
+    assert np.isnan(answer.maps[:, 1 - called]).all()
+    shown = gradcam_of_answer(checkpoint, study.images[1], answer.part(1, 1), CLASSES[called], "cpu")
+    expected = explain(checkpoint, study.images[1], Request("gradcam", CLASSES[called])).values
+    assert np.allclose(shown.values, expected, atol=1e-4 * max(1e-3, float(expected.max())))
 
 
 def test_long_work_gives_way_to_predictions() -> None:

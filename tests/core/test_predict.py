@@ -67,9 +67,9 @@ def test_forty_threads_get_their_own_answers(engine):
         np.testing.assert_allclose(answer, torch.softmax(module(x).double(), 1).numpy(), atol=1e-5)
 
 
-def test_waiting_requests_run_as_one_batch():
-    """What waits while the worker is busy is scored in one forward pass, not one after the other."""
-    checkpoint, sizes, gate = make_checkpoint("one"), [], threading.Event()
+def gated(sizes, gate):
+    """A model that notes how many images each pass has, and whose first pass waits for the gate."""
+    checkpoint = make_checkpoint("one")
 
     class Slow(Checkpoint):
         def to(self, device):
@@ -86,7 +86,54 @@ def test_waiting_requests_run_as_one_batch():
             inner.register_forward_pre_hook(note)
             return inner
 
-    slow = Slow(**{name: getattr(checkpoint, name) for name in Checkpoint.__dataclass_fields__})
+    return Slow(**{name: getattr(checkpoint, name) for name in Checkpoint.__dataclass_fields__})
+
+
+def test_who_is_waited_for_overtakes_what_is_made_ahead():
+    """Three images and two made ahead wait; a reviewer's four come in last and are answered next, the others one by one."""
+    sizes, gate = [], threading.Event()
+    slow = gated(sizes, gate)
+    engine = Engine(lambda _: slow, "cpu")
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(engine.answer, "one", torch.zeros(1, 1, 32, 32), ahead=True)
+        while not sizes:
+            pass
+        engine.give_way()  # for what is made ahead nobody waits
+        rest = []
+        for count, ahead in ((3, True), (2, True), (4, False)):
+            rest.append(pool.submit(engine.answer, "one", torch.zeros(count, 1, 32, 32), ahead=ahead))
+            while engine._queue.qsize() < len(rest):
+                pass
+        gate.set()
+        assert [len(f.result().logits) for f in [first, *rest]] == [1, 3, 2, 4]
+    assert sizes == [1, 4, 3, 2]
+    engine.close()
+
+
+def test_closing_finishes_what_waits():
+    """Requests of either kind that came before the end are answered."""
+    sizes, gate = [], threading.Event()
+    slow = gated(sizes, gate)
+    engine = Engine(lambda _: slow, "cpu")
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(engine.answer, "one", torch.zeros(1, 1, 32, 32))
+        while not sizes:
+            pass
+        rest = [pool.submit(engine.answer, "one", torch.zeros(1, 1, 32, 32), ahead=ahead) for ahead in (True, False)]
+        while engine._queue.qsize() < 2:
+            pass
+        closing = pool.submit(engine.close)
+        while engine._queue.qsize() < 3:
+            pass
+        gate.set()
+        assert [f.result(10).logits.shape for f in [first, *rest]] == [(1, 2)] * 3
+        closing.result(10)
+
+
+def test_waiting_requests_run_as_one_batch():
+    """What waits while the worker is busy is scored in one forward pass, not one after the other."""
+    sizes, gate = [], threading.Event()
+    slow = gated(sizes, gate)
     engine = Engine(lambda _: slow, "cpu")
     with ThreadPoolExecutor(5) as pool:
         first = pool.submit(engine.probabilities, "one", torch.zeros(1, 1, 32, 32))
@@ -106,6 +153,25 @@ def test_cache_keeps_at_most_max_models(engine):
     for version in ("one", "one", "two", "two", "one"):
         engine.probabilities(version, torch.zeros(1, 1, 32, 32))
     assert engine.loads == ["one", "two", "one"]
+
+
+def test_a_model_that_is_displaced_while_it_is_made_ready_answers_all_the_same():
+    """Between loading a model and running it another thread may ask for a second one, where there is room for one."""
+
+    class Displaced(Checkpoint):
+        def to(self, device):
+            return self
+
+        def module(self, device="cpu"):
+            engine.checkpoint("two")
+            return Checkpoint.module(self, device)
+
+    plain = make_checkpoint("one")
+    slow = Displaced(**{name: getattr(plain, name) for name in Checkpoint.__dataclass_fields__})
+    engine = Engine({"one": slow, "two": make_checkpoint("two")}.__getitem__, "cpu", max_models=1)
+    assert engine.probabilities("one", torch.zeros(1, 1, 32, 32)).shape == (1, 2)
+    assert engine.engine_name("one") == ""  # nothing is kept of a model that is gone
+    engine.close()
 
 
 def test_one_bad_request_fails_alone(engine):

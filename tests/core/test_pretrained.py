@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import replace
 
 import pytest
@@ -63,6 +65,26 @@ def test_a_training_starts_from_the_weights_given(tmp_path):
     torch.testing.assert_close(checkpoint.state["features.0.weight"], source.state_dict()["features.0.weight"])
     assert not checkpoint.state["fc.weight"].equal(source.fc.weight)
     assert checkpoint.provenance["weights"] == "w.pt"
+    assert checkpoint.provenance["weights_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+
+
+def test_torchvisions_own_files_fit_its_networks(tmp_path):
+    """GoogLeNet's auxiliary heads are left out, and a DenseNet's `norm.1` is today's `norm1`."""
+    googlenet = torchvision.models.googlenet(weights=None, init_weights=False).state_dict()
+    assert any(name.startswith("aux1.") for name in googlenet)
+    dense = torchvision.models.densenet121(weights=None).state_dict()
+    old = {re.sub(r"(denselayer\d+\.(?:norm|conv))(\d)", r"\1.\2", name): w for name, w in dense.items()}
+    assert "features.denseblock1.denselayer1.norm.1.weight" in old
+    for name, state, layer in (
+        ("googlenet", googlenet, "conv1.conv.weight"),
+        ("densenet121", old, "features.denseblock1.denselayer1.norm1.weight"),
+    ):
+        torch.save(state, tmp_path / "w.pth")
+        known = get_architecture(name)
+        net = known.build(2)
+        load_pretrained(net, tmp_path / "w.pth", known.head)
+        source = (googlenet if name == "googlenet" else dense)[layer]
+        assert net.state_dict()[layer].equal(source)
 
 
 # -- Weights inside a package ------------------------------------------------------------------------------------------

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from core.architectures import get_architecture
 from core.recipes import Recipe, load_recipe, recipe_names
 from core.records import Refused
+from core.training import TrainingJob
 
 R1 = [f"r1-{name}" for name in ("vgg16", "resnet18", "resnet50")]
 R2 = [f"r2-{name}" for name in ("vgg16", "resnet18", "resnet50")]
@@ -139,3 +142,13 @@ def test_a_wrong_value_is_refused(tmp_path, text, words):
     path.write_text(text)
     with pytest.raises(Refused, match=words):
         load_recipe(str(path))
+
+
+@pytest.mark.parametrize(("epochs", "frozen"), [(None, 10), (3, 1), (1, 1), (12, 4), (60, 10)])
+def test_fewer_epochs_keep_both_phases(epochs, frozen):
+    """R3's thirty epochs, the first ten frozen, cut to three: the first is frozen and two are not. More epochs change nothing."""
+    recipe = TrainingJob(
+        Path("d"), "breast-ultrasound", "", "r3-resnet50-two-phase", Path("r"), epochs=epochs
+    ).resolved()
+    assert recipe.frozen_epochs == frozen
+    assert recipe.epochs == (epochs or load_recipe("r3-resnet50-two-phase").epochs)

@@ -2,10 +2,12 @@
 
 import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from core import records
 from core.records import Heatmap, Image, Review, Study, StudyRejected, Window, full_range_window, study_id
 
 GREY = np.arange(12, dtype=np.uint16).reshape(3, 4)
@@ -87,6 +89,17 @@ def test_images_that_break_the_intensity_contract_are_refused(pixels, window):
     """Only (H, W) uint8/uint16 with a window, or (H, W, 3) uint8 without one."""
     with pytest.raises(ValueError, match=r"pixels must be|needs a window|has no window"):
         Image(pixels, window)
+
+
+def test_content_hash_is_computed_once(monkeypatch):
+    """Pages ask for it at every rerun; a mammogram's takes a tenth of a second. A changed copy has its own."""
+    image = Image(GREY, Window(1, 2))
+    first = image.content_hash
+    monkeypatch.setattr(records.hashlib, "sha256", None)
+    assert image.content_hash == first
+    monkeypatch.undo()
+    assert replace(image, pixels=GREY + 1).content_hash != first
+    assert pickle.loads(pickle.dumps(image)).content_hash == first
 
 
 def test_content_hash_depends_on_values_shape_and_type_only():

@@ -70,16 +70,26 @@ def test_groups_on_paper():
 
 
 def test_time_and_likelihood_on_paper():
-    """100 s without and 80 s with the model: 20 s and a fifth saved; 60 to 70 or 80 is a gain on cancers, a loss elsewhere."""
+    """100 s and 80 s: 20 s and a fifth saved, or 180 s in all; from 60 to 70 or 80 is a gain on cancers, a loss elsewhere."""
     table = paper(seconds_unaided=100.0, seconds_aided=80.0, likelihood_unaided=60, likelihood_aided=[70, 80] * 5)
     found = model_effect(table, "m")
     assert (found.seconds.change.value, found.time_saved.value) == (-20.0, pytest.approx(0.2))
+    assert (found.seconds_total.value, found.seconds_total.n) == (180.0, 10)
     assert found.likelihood_gain.value == pytest.approx((3 * 10 + 3 * 20 - 2 * 10 - 2 * 20) / 10)
     assert found.likelihood_gain.low < 3 < found.likelihood_gain.high
     half = table.assign(seconds_unaided=[100.0, np.nan] * 5)
     assert model_effect(half, "m").seconds.aided.n == 5
     assert model_effect(paper(), "m").seconds is None
     assert model_effect(paper(), "m").likelihood_gain is None
+
+
+def test_each_reader_is_measured_against_the_class_they_were_shown():
+    """One case, two readers, two classes shown: both change to theirs, each a switch to it."""
+    table = paper()
+    table.loc[table["case"] == "c1", ["model", "unaided", "aided"]] = [["m", "b", "m"], ["b", "m", "b"]]
+    shares = model_effect(table, "m").shares
+    assert round(shares["switched_to_right_model"].value * shares["switched_to_right_model"].n) == 1
+    assert round(shares["switched_to_wrong_model"].value * shares["switched_to_wrong_model"].n) == 3  # with c2 and c3
 
 
 def test_a_known_pull_lies_within_the_intervals():
@@ -128,7 +138,6 @@ def test_the_same_seed_gives_the_same_interval():
         (paper(aided=None), "empty cell"),
         (pd.concat([paper(), paper().iloc[:1]]), "two readings of case c1"),
         (paper(truth=["m", "b"] * 5), "two different values of truth"),
-        (paper(model=["m", "b"] * 5), "two different values of model"),
         (paper(seconds_unaided=-1, seconds_aided=2), "must lie in"),
         (paper(seconds_unaided="fast", seconds_aided=2), "need numbers"),
         (paper(likelihood_unaided=50, likelihood_aided=101), "must lie in 0 … 100"),

@@ -119,9 +119,11 @@ def test_only_the_needed_columns_are_needed():
         (lambda t: t.assign(regions="nowhere"), "regions must be a JSON list"),
         (lambda t: pd.concat([t, t.iloc[[3]]]), "row 34: this reader's reading of this case and phase stands twice"),
         (lambda t: t.assign(truth=["benign", *t["truth"][1:]]), "case c1 has two different values of truth"),
-        (lambda t: t.assign(score=[0.3, *t["score"][1:]]), "case c1 has two different values of score"),
+        (lambda t: t.assign(score=[0.3, *t["score"][1:]]), "case c1 has two different values of score for one reader"),
         (lambda t: t.assign(patient=["P1", *["P2"] * 31]), "case c1 has two different values of patient"),
         (lambda t: t.assign(patient="p\x07"), "row 2: the patient must be of at most 200 printable"),
+        (lambda t: t.assign(protocol="odd"), "protocol must be one of aided, sequential, washout"),
+        (lambda t: t.assign(protocol=["aided", *["washout"] * 31]), "row 3: all rows of a study have the same protocol"),
         (lambda t: t.assign(task="mammography"), "readings of mammography, not of breast-mri"),
     ],
 )  # fmt: skip
@@ -152,3 +154,13 @@ def test_second_readings_and_withdrawn_readers_leave_and_come_back():
     assert (len(returned.readings), len(returned.repeats)) == (24, 4)
     assert len(read_imrmc(imrmc_file(whole, NAMES).text)) == 24
     assert content_hash(back, "breast-mri") != content_hash(back.assign(repeat=0), "breast-mri")
+
+
+def test_the_protocol_leaves_and_comes_back():
+    """It says what aided seconds are; a file without it leaves it open, and has the hash that it always had."""
+    whole = study(rows(protocol="sequential"))
+    back, _ = read_study(as_csv(export_table(whole, NAMES)), "a.csv", "breast-mri")
+    assert StudyReadings("back", "breast-mri", back).protocol == whole.protocol == "sequential"
+    plain, _ = read_study(as_csv(rows()), "a.csv", "breast-mri")
+    assert StudyReadings("plain", "breast-mri", plain).protocol == ""
+    assert content_hash(plain, "breast-mri") != content_hash(plain.assign(protocol="washout"), "breast-mri")

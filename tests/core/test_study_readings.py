@@ -10,9 +10,10 @@ from core.daily_readings import CATEGORIES
 from core.records import Refused
 from core.statistics.model_effect import model_effect
 from core.statistics.reading_strategies import Scenario, what_if
-from core.study_crossed import crossed
+from core.study_crossed import completeness, crossed
 from core.study_cuts import Cut
 from core.study_readings import (
+    Asked,
     effect_table,
     least_between,
     model_codes,
@@ -27,6 +28,24 @@ from core.study_readings import (
 )
 from core.tasks import TASKS
 from tests.core.study_readings_factory import rows, study
+
+
+def test_cases_and_readers_without_any_reading_are_left_out_and_counted_too():
+    """The study's record says what was asked: a fifth case that nobody read, and Eve, who read nothing."""
+    whole = dataclasses.replace(
+        study(rows(protocol="sequential")),
+        asked=Asked(("c1", "c2", "c3", "c4", "c5"), ("Ann", "Bob", "Cid", "Dee", "Eve")),
+    )
+    found = crossed(whole)
+    assert (found.cases_left_out, found.readers_left_out) == (1, {"Eve": "read nothing unaided"})
+    assert found.ratings.readers == ("Ann", "Bob", "Cid", "Dee")
+    stays = completeness(whole)
+    assert (stays.cases, stays.stay, stays.own["Eve"], stays.without) == (5, 4, 0, {})
+    half = dataclasses.replace(whole, rows=whole.rows[whole.rows["phase"] == "unaided"])
+    assert (half.phases, half.phases_asked) == (("unaided",), ("unaided", "aided"))
+    gone = dataclasses.replace(whole, asked=Asked(("c1",), ("Ann",), ("Fay",)))
+    assert gone.readers_asked == ("Ann",)
+    assert dataclasses.replace(gone, with_withdrawn=True).readers_asked == ("Ann", "Fay")
 
 
 def test_each_readers_figures_are_counted_on_paper():
@@ -150,6 +169,15 @@ def test_the_models_threshold_is_its_lowest_positive_score():
     """0.9 and 0.7 were called malignant; where nothing was, there is none."""
     assert model_threshold(study()) == 0.7
     assert model_threshold(study(rows(predicted="benign"))) is None
+
+
+def test_readers_who_saw_other_scores_leave_one_score_to_a_case():
+    """The model ran on another device for Dee: strategies and the model alone take the first reader's."""
+    table = rows()
+    table.loc[(table["reader"] == "Dee") & (table["case"] == "c1"), "score"] = 0.8999
+    assert strategy_table(study(table), "unaided").query("case == 'c1'")["score"].tolist() == [0.9] * 4
+    assert model_scores(study(table), ("c1",)).tolist() == [0.9]
+    assert what_if(strategy_table(study(table), "unaided"), Scenario(0.5, 0.5), replicates=20)
 
 
 def test_model_scores_and_codes_follow_the_cases():

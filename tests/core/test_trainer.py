@@ -150,22 +150,36 @@ def test_class_weights_for_other_classes_are_refused(given, words):
         class_weights(replace(QUICK, class_weights=given), torch.tensor([0, 1]), get_task(TASK))
 
 
-def test_the_loss_is_the_weighted_mean_that_pytorch_has():
-    """A step's sum over the whole batch divided by its weight equals cross_entropy's own weighted mean."""
-    recipe = replace(QUICK, class_weights={"malignant": 3, "benign": 1}, label_smoothing=0.1, augment=Recipe().augment)
-    made = trainer(recipe)
-    made._begin(0)
-    made.model.eval()  # no dropout, no batch statistics
-    index = torch.arange(12)
-    with torch.no_grad():
-        expected = torch.nn.functional.cross_entropy(
-            made.net(made.setup.x_train[index]),
-            made.setup.y_train[index],
-            torch.tensor([3.0, 1.0]),
-            label_smoothing=0.1,
-        )
-    loss, _ = made._step(index)
-    assert float(loss) / 12 == pytest.approx(float(expected), rel=1e-5)
+def test_an_image_of_a_rare_class_weighs_the_same_in_every_batch():
+    """Class weights as Keras has them: one step of SGD at rate 1 moves the last bias by the mean of weight times error.
+
+    So a batch of the light class alone moves it a third as far as one of the heavy class alone, where PyTorch's weighted mean
+    moves both alike. What is reported is the plain cross-entropy, which validation reports too.
+    """
+    recipe = replace(
+        QUICK, optimizer="sgd", momentum=0, weight_decay=0, lr=1.0, schedule="constant",
+        class_weights={"malignant": 3, "benign": 1}, augment=Recipe().augment,
+    )  # fmt: skip
+    for label in (0, 1):
+        made = trainer(recipe)
+        made._begin(0)
+        made.model.eval()  # no dropout, no batch statistics
+        weight = float(made.class_weights[label])
+        index = (made.setup.y_train == label).nonzero().squeeze(1)[:4]
+        bias = made.net.fc.bias.detach().clone()
+        with torch.no_grad():
+            logits = made.net(made.setup.x_train[index])
+        loss, _ = made._step(index)
+        errors = logits.softmax(dim=1)
+        errors[:, label] -= 1
+        torch.testing.assert_close(made.net.fc.bias.detach(), bias - weight * errors.mean(dim=0), atol=1e-5, rtol=0)
+        assert float(loss) == pytest.approx(float(-logits.log_softmax(dim=1)[:, label].sum()), rel=1e-5)
+
+
+def test_no_batch_is_much_smaller_than_the_others():
+    """546 images in batches of 32 are 18 batches of 30 or 31, not 17 and a last one of 2."""
+    sizes = [len(batch) for batch in trainer(replace(QUICK, batch_size=32), n=546)._batches()]
+    assert (len(sizes), min(sizes), max(sizes)) == (18, 30, 31)
 
 
 def test_the_kernel_penalty_counts_kernels_only():

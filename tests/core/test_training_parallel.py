@@ -8,14 +8,21 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from core.architectures import get_architecture
 from core.checkpoint import load_checkpoint
+from core.datasets import load_dataset, tensors
 from core.distributed import World, world
+from core.evaluation import predict_probabilities
 from core.recipes import Augmentation, Recipe
+from core.records import Refused
+from core.trainer import Trainer
 from core.training import TrainingJob, train
 from tests.core.bars import TASK, write_bars_npz
+from tests.core.test_trainer import setup
 
 # No dropout and no batch norm in r4-cnn-c's place: r4-cnn-b has neither, so that two halves of a batch are the whole batch.
 RECIPE = Recipe(
@@ -48,9 +55,18 @@ with open(f"{sys.argv[2]}.rank{rank}", "w") as file:
 """
 
 
-def job(data, out, recipe=RECIPE):
+NORMS_WORK = """
+import sys
+from core.training import train
+from tests.core.test_training_parallel import NORMS, job
+train(job(sys.argv[1], sys.argv[2], NORMS, "small-cnn"))
+"""
+NORMS = replace(RECIPE, ema=0.5)  # with a network that keeps batch statistics
+
+
+def job(data, out, recipe=RECIPE, architecture="r4-cnn-b"):
     """The training that both do."""
-    return TrainingJob(Path(data), TASK, "r4-cnn-b", recipe, Path(out), size=28, device="cpu", seed=5)
+    return TrainingJob(Path(data), TASK, architecture, recipe, Path(out), size=28, device="cpu", seed=5)
 
 
 @pytest.fixture(scope="module")
@@ -59,18 +75,22 @@ def data(tmp_path_factory):
     return write_bars_npz(tmp_path_factory.mktemp("data") / "bars.npz", train=47, val=13, test=0)
 
 
-@pytest.fixture(scope="module")
-def shared(data, tmp_path_factory):
-    """The run folder of two processes started by torchrun, and what each of them said: weights' hash, writes, reports."""
-    folder = tmp_path_factory.mktemp("shared")
-    (folder / "work.py").write_text(WORK)
-    root = Path(__file__).resolve().parents[2]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
+def torchrun(work, data, folder):
+    """Two processes that do `work` with a dataset and the run folder `folder / run`."""
+    (folder / "work.py").write_text(work)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     subprocess.run(
         [*command, str(folder / "work.py"), str(data), str(folder / "run")], check=True, env=environment, timeout=120,
         capture_output=True,
     )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def shared(data, tmp_path_factory):
+    """The run folder of two processes started by torchrun, and what each of them said: weights' hash, writes, reports."""
+    folder = tmp_path_factory.mktemp("shared")
+    torchrun(WORK, data, folder)
     said = [(folder / f"run.rank{rank}").read_text().split() for rank in (0, 1)]
     return folder / "run", said
 
@@ -97,6 +117,22 @@ def test_both_processes_agree_and_only_the_first_writes(shared):
     assert int(reports) > 0
     assert (no_writes, no_reports) == ("0", "0")
     assert sorted(p.name for p in shared[0].iterdir()) == ["checkpoint.pt", "config.json", "history.csv"]
+
+
+def test_validation_looks_at_the_statistics_that_are_kept(data, tmp_path):
+    """Each process has batch statistics of its own; the figures in the history are those of the weights in the checkpoint."""
+    torchrun(NORMS_WORK, data, tmp_path)
+    checkpoint = load_checkpoint(tmp_path / "run" / "checkpoint.pt")
+    x, y = tensors(load_dataset(data, TASK), "val", checkpoint.preprocessing)
+    p = predict_probabilities(checkpoint, x)[range(len(y)), y.numpy()]
+    best = min(checkpoint.history, key=lambda row: row["val_loss"])
+    assert best["val_loss"] == pytest.approx(float(-np.log(p).mean()), abs=1e-5)
+
+
+def test_batches_too_small_for_the_processes_are_refused():
+    """Three processes cannot each have two images of a batch of four."""
+    with pytest.raises(Refused, match=r"Batches of 4 are too small for 3 processes"):
+        Trainer(get_architecture("small-cnn").build(2), setup(replace(RECIPE, batch_size=4)), World(0, 3))
 
 
 def test_without_torchrun_there_is_one_process(monkeypatch):

@@ -116,12 +116,26 @@ def test_wherever_it_stops_it_ends_with_the_same_weights(data, whole, tmp_path, 
         patch.setattr(module, "save_checkpoint", lambda c, p: stop_after(save, p.name)(c, p))
         with pytest.raises(Killed):
             train(job(data, out))
-    if written == "checkpoint.pt":  # all done but for tidying up
-        assert weights_hash(out / written) == weights_hash(whole)
-        with pytest.raises(Refused, match="finished; there is nothing to resume"):
-            resume(out)
-        return
     assert weights_hash(resume(out)) == weights_hash(whole)
+    assert _files(out) == ["checkpoint.pt", "config.json", "history.csv"]
+    assert len((out / "history.csv").read_text().splitlines()) == 1 + RECIPE.epochs
+    with pytest.raises(Refused, match="finished; there is nothing to resume"):
+        resume(out)
+
+
+def test_a_table_that_lacks_the_last_epoch_gets_it(data, tmp_path, monkeypatch):
+    """Killed between the last state and the table of epochs, the training writes the row when it is gone on with."""
+    import core.training as module
+
+    def killed(self):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module._Run, "_write_history", killed)
+        with pytest.raises(Killed):
+            train(job(data, tmp_path / "run", replace(RECIPE, epochs=1, frozen_epochs=0)))
+    resume(tmp_path / "run")
+    assert len((tmp_path / "run" / "history.csv").read_text().splitlines()) == 2
 
 
 def test_a_stopped_training_out_of_patience_is_only_finished(data, tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from core.__main__ import main as core
 from core.checkpoint import load_checkpoint, model_record, save_checkpoint
 from core.datasets import load_dataset
 from core.evaluation import evaluate, read_run
-from core.records import Refused
+from core.records import OperatingPoint, Refused
 from core.tasks import get_task
 from core.tuning import Tuning, build_ensemble, calibrate, choose_point, point_rule
 from tests.core.bars import TASK, bar_images
@@ -76,6 +76,14 @@ def test_the_point_keeps_what_its_rule_promises_on_validation(rule, bars_run, no
         cost = [10 * (p < t)[y == 1].sum() + (p >= t)[y == 0].sum() for t in thresholds]
         assert 10 * (~called)[y == 1].sum() + called[y == 0].sum() == min(cost)
         assert point.name == "a miss costs 10 false alarms"
+
+
+def test_a_threshold_may_be_set_beforehand(bars_run, noisy, tmp_path):
+    """As R5's 0.55: the point says that no data chose it; it must be a share."""
+    made = calibrate(bars_run / "checkpoint.pt", tmp_path / "c.pt", Tuning(noisy, "threshold=0.55", device="cpu"))
+    assert made.operating_point == OperatingPoint("fixed", 0.55, "set beforehand")
+    with pytest.raises(Refused, match="is no way to choose an operating point"):
+        point_rule("threshold=1.5")
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def run(name: str = "run-1", n: int = 50, **changes: Any) -> EvaluationRun:
 def reader_study(studies_: list[str], protocol: str = "sequential", **changes: Any) -> int:
     """A running reader study of these cases and `model("model")`, read by Ann and Bob; gives its id."""
     readers = changes.pop("readers", ("Ann", "Bob"))
-    start = changes.pop("start", True)
+    start, accepted = changes.pop("start", True), "a test's readers may know its cases"
     values = {"name": f"{protocol} study", "task": "breast-mri", "seed": 7, "rules": Rules(False, False, 14)} | changes
     with engine.write() as session:
         models.add_model(session, model())
@@ -133,5 +133,5 @@ def reader_study(studies_: list[str], protocol: str = "sequential", **changes: A
         )
         number = reader_studies.add_reader_study(session, plan, "Lea").id
         if start:
-            reader_studies.start_reader_study(session, number, "Lea")
+            reader_studies.start_reader_study(session, number, "Lea", accepted)
     return number

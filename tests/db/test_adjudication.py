@@ -97,13 +97,25 @@ def test_a_changed_decision_keeps_the_first_and_says_why(cases):
     """The chain has both; without a reason the change is refused."""
     first = decide(cases[0])
     with pytest.raises(Refused, match="say why"):
-        decide(cases[0], "malignant", reason=" ")
-    second = decide(cases[0], "malignant", reason="biopsy")
+        decide(cases[0], "malignant", reason=" ", supersedes=first.id)
+    second = decide(cases[0], "malignant", reason="biopsy", supersedes=first.id)
     with engine.read() as session:
         assert adjudication.decision_history(session, cases[0]) == [first, second]
         assert adjudication.adjudicated_references(session, "breast-mri") == {cases[0]: "malignant"}
         assert len(adjudication.list_decisions(session, QueueQuery())) == 1
     assert second.supersedes == first.id
+
+
+def test_a_decision_replaces_only_the_one_that_was_seen(cases):
+    """Two leads at once: the second hears of the first, and replaces it once that is what they look at."""
+    first = decide(cases[0])
+    with pytest.raises(Refused, match=r"Lea decided this case meanwhile \(benign\)"):
+        decide(cases[0], "malignant", reason="biopsy")
+    second = decide(cases[0], "malignant", reason="biopsy", supersedes=first.id)
+    with pytest.raises(Refused, match=r"meanwhile \(malignant\)"):
+        decide(cases[0], "benign", reason="late", supersedes=first.id)
+    with engine.read() as session:
+        assert adjudication.decision_history(session, cases[0]) == [first, second]
 
 
 @pytest.mark.parametrize("change", ["UPDATE adjudications SET id = id", "DELETE FROM adjudications"])

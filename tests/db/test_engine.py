@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 
-from db import engine, reviews, studies, users
+from db import drafts, engine, reader_studies, reviews, studies, users
 from db.engine import StoreError
 from db.tables import Base, utc_now
 from tests.db import make
@@ -72,6 +72,27 @@ def test_migrations_make_the_mapped_tables(store):
     with engine.write() as session:
         context = MigrationContext.configure(session.connection(), opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
+
+
+def test_drafts_made_before_second_readings_had_their_own_are_kept(sqlite_only):
+    """Each goes to the reading that it says it is of."""
+    number = make.reader_study(make.add_studies(2))
+    with engine.write() as session:
+        cases = reader_studies.list_cases(session, number)
+        session.execute(text("DROP TABLE reader_drafts"))
+        session.execute(text(
+            "CREATE TABLE reader_drafts (reader_study INTEGER, study_id TEXT, reviewer TEXT, \"values\" JSON, updated_at TEXT, "
+            "PRIMARY KEY (reader_study, study_id, reviewer))"
+        ))  # fmt: skip
+        for case, values in zip(cases, ('{"label": "benign"}', '{"label": "malignant", "repeat": 1}'), strict=True):
+            row = {"number": number, "case": case, "values": values}
+            session.execute(text("INSERT INTO reader_drafts VALUES (:number, :case, 'Ann', :values, 'then')"), row)
+        session.execute(text("UPDATE alembic_version SET version_num = '0013'"))
+    engine.init()
+    with engine.read() as session:
+        assert drafts.get_draft(session, cases[0], "Ann", number) == {"label": "benign"}
+        assert drafts.get_draft(session, cases[1], "Ann", number) is None
+        assert drafts.get_draft(session, cases[1], "Ann", number, 1)["label"] == "malignant"
 
 
 @pytest.mark.skipif(not POSTGRES, reason="TEST_POSTGRES_URL is not set: the store's tests run on SQLite only")

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from core.reader_records import Rules, StudyPlan
+from core.reader_records import MAX_READERS, Rules, StudyPlan
 from core.records import Refused
 from db import (
     audit,
@@ -73,6 +73,17 @@ def test_order_is_the_seed_s_and_each_reader_s_own(store):
     assert sorted(orders["Ann"]) == sorted(orders["Bob"]) == sorted(cases)
     assert len({tuple(cases), tuple(orders["Ann"]), tuple(orders["Bob"])}) == 3
     assert [case for case, _ in read_all(number)] == orders["Ann"]
+
+
+def test_orders_of_a_whole_study_are_kept(store, monkeypatch):
+    """As many readers as a study may have: the second round of saves draws none of them again."""
+    number = make.reader_study(make.add_studies(1), "aided", readers=tuple(f"R{n}" for n in range(MAX_READERS)))
+    drawn = []
+    monkeypatch.setattr(reader_turns, "reading_steps", lambda *of: drawn.append(of) or reading_order.reading_steps(*of))
+    for _ in range(2):
+        for n in range(MAX_READERS):
+            at(number, f"R{n}")
+    assert len(drawn) == MAX_READERS
 
 
 def test_sequential_reads_each_case_without_then_with_the_model(store):

@@ -12,6 +12,7 @@ from core.tasks import get_task
 from db import (
     adjudication,
     audit,
+    drafts,
     engine,
     holds,
     reader_studies,
@@ -52,6 +53,24 @@ def test_a_second_reading_is_a_reading_of_its_own(store):
     with engine.write() as session:
         corrected = reviews.add_review(session, dataclasses.replace(again, id=None, client_token="c", label="benign"))
     assert corrected.supersedes == again.id
+
+
+def test_the_two_readings_of_a_case_have_drafts_of_their_own(store):
+    """A correction of the first, half entered, is still there when the case has come again and is saved."""
+    number = make.reader_study(make.add_studies(4), "aided", rules=TWICE)
+    while not at(number).turn.repeat:
+        read(number)
+    case = at(number).turn.study_id
+    with engine.write() as session:
+        drafts.save_draft(session, case, "Ann", {"comment": "first", "repeat": 0}, number)
+        drafts.save_draft(session, case, "Ann", {"comment": "second", "repeat": 1}, number, repeat=1)
+        drafts.save_draft(session, case, "Ann", {"comment": "second, more", "repeat": 1}, number, repeat=1)
+        assert drafts.get_draft(session, case, "Ann", number)["comment"] == "first"
+        assert drafts.get_draft(session, case, "Ann", number, 1)["comment"] == "second, more"
+    read(number, repeat=1)
+    with engine.read() as session:
+        assert drafts.get_draft(session, case, "Ann", number)["comment"] == "first"
+        assert drafts.get_draft(session, case, "Ann", number, 1) is None
 
 
 def all_of(number, reader, label="malignant"):

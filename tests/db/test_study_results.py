@@ -7,12 +7,22 @@ import pytest
 
 from core.reader_records import ImportedStudy
 from core.records import Refused
-from db import adjudication, engine, imported_studies, reader_studies, review_counts, reviews, studies, study_results
+from db import (
+    adjudication,
+    engine,
+    imported_studies,
+    predictions,
+    reader_studies,
+    review_counts,
+    reviews,
+    studies,
+    study_results,
+)
 from db.adjudication import Decision
 from db.engine import StoreError
 from db.reviews import ReviewQuery
 from tests.db import make
-from tests.db.test_reader_studies import read_all
+from tests.db.test_reader_studies import read, read_all
 
 ALL = ("model_version", "model_name", "task", "reviewer", "phase", "predicted", "label", "band", "month")
 
@@ -40,6 +50,7 @@ def test_readings_come_with_the_models_results_and_decisions(store):
         assert study_results.newest_decision(session) == 1
     assert len(table) == 2 * 2 * 3
     assert set(table["predicted"]) == {"malignant"}
+    assert set(table["protocol"]) == {"sequential"}
     assert table["probabilities"].iloc[0]["malignant"] == 0.8
     assert dict(zip(table["study_id"], table["adjudicated"], strict=True)) == {
         cases[0]: "",
@@ -69,6 +80,49 @@ def test_cases_of_one_patient_share_a_code_that_is_not_theirs(store):
     assert {codes[case] for case in cases} == {"P001", "P002", ""}
     assert table["patient"].equals(again["patient"])
     assert "anon-" not in table.to_csv()
+
+
+def test_results_tell_what_each_reader_was_shown(store):
+    """Ann saw what the processor said, Bob what the other device said later; neither a still newer prediction changes."""
+    (case,) = make.add_studies(1)
+    first = make.add_prediction(case, malignant=0.8)
+    number = make.reader_study([case])
+    read(number, "Ann")
+    read(number, "Ann", prediction_id=first)
+    read(number, "Bob")
+    with engine.write() as session:
+        ids = [predictions.add_prediction(session, make.prediction(case, make.version("model"), malignant, device=device),
+               requested_by="Lea") for device, malignant in (("other", 0.4), ("third", 0.1))]  # fmt: skip
+    read(number, "Bob", prediction_id=ids[0])
+    with engine.write() as session:
+        reader_studies.close_reader_study(session, number, "Lea")
+        table = study_results.result_readings(session, number)
+    shown = {(row.reader, row.phase): (row.predicted, row.probabilities["malignant"]) for row in table.itertuples()}
+    assert shown == {
+        ("Ann", "unaided"): ("malignant", 0.8), ("Ann", "aided"): ("malignant", 0.8),
+        ("Bob", "unaided"): ("benign", 0.4), ("Bob", "aided"): ("benign", 0.4),
+    }  # fmt: skip
+
+
+def test_a_case_whose_model_nobody_saw_has_the_study_s_or_the_newest_result(store):
+    """Bob's unaided reading stands beside what Ann was shown; before anybody was shown any, beside the newest."""
+    cases = make.add_studies(2)
+    for case in cases:
+        make.add_prediction(case, malignant=0.8)
+    number = make.reader_study(cases)
+    read_all(number, "Ann")
+    read(number, "Bob")
+    late = make.reader_study(cases, name="late", readers=("Eve",))
+    read(late, "Eve")
+    with engine.write() as session:
+        for case in cases:
+            other = make.prediction(case, make.version("model"), 0.4, device="other")
+            predictions.add_prediction(session, other, requested_by="Lea")
+        for study in (number, late):
+            reader_studies.close_reader_study(session, study, "Lea")
+        bob, eve = (study_results.result_readings(session, study) for study in (number, late))
+    assert [p["malignant"] for p in bob.loc[bob["reader"] == "Bob", "probabilities"]] == [0.8]
+    assert [p["malignant"] for p in eve["probabilities"]] == [0.4]
 
 
 def test_nothing_is_given_of_a_study_that_runs(store):

@@ -130,7 +130,7 @@ def test_what_is_missing_is_measured_in_the_background_and_stored(store, trained
     assert data.missing(measures, ["gradcam"], data.datasets_of(user, "breast-mri")[0], ()) == []
     table = pd.DataFrame(long_rows(measures))
     assert list(table.columns) == list(COLUMNS)
-    assert {"own.hit", "differences.centre.hit", "correlation", "deletion_random"} <= set(table["figure"])
+    assert {"own.hit", "differences.centre.hit", "correlation", "random_minus_deletion"} <= set(table["figure"])
     assert (table.loc[table["figure"] == "own.hit", "n"] == 5).all()
 
 
@@ -210,6 +210,16 @@ def test_rows_of_nothing_and_of_refusals():
     assert row["In words"] == "Not offered to reviewers: No layer."
     assert [r["reason"] for r in long_rows(measures)] == ["No layer.", "No masks."]
     assert control_rows(masks_facts(0.5, 0.1, 0.2))[0]["method − control, IoU"] == "–"
+
+
+def test_areas_are_named_by_what_is_subtracted_from_what():
+    """A deletion 0.1 smaller than that of random orders is a gain of 0.1, in the table as in the CSV."""
+    measures = {"gradcam": {"faithfulness": {"deletion_random": figure(0.1), "insertion_random": figure(-0.2)}}}
+    row = method_rows(measures)[0]
+    assert row["Random − deletion"].startswith("0.10")
+    assert row["Insertion − random"].startswith("−0.20")
+    named = {r["figure"]: r["value"] for r in long_rows(measures)}
+    assert named == {"random_minus_deletion": 0.1, "insertion_minus_random": -0.2}
 
 
 def test_withdrawn_models_are_left_out(store, trained):

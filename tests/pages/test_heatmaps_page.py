@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import re
 import time
 from dataclasses import replace
 
 import numpy as np
+import pydicom
 import pytest
+from PIL import Image as PILImage
 
 from core.explain import METHODS, Request
-from core.records import Heatmap, Image, full_range_window
-from db import engine, heatmap_measures, predictions
-from pages.ui import heatmap_checks, heatmap_jobs, heatmap_row, ready, resources
+from core.predict import predict_study
+from core.records import Heatmap, Image, Study, full_range_window
+from db import engine, heatmap_measures, holds, predictions
+from pages.ui import heatmap_checks, heatmap_jobs, heatmap_panels, heatmap_row, ready, resources
 from pages.ui.heatmap_row import caption, details
 from tests.pages.conftest import register
 from tests.pages.test_pages import add_person, add_studies, open_page, read, said
@@ -85,6 +89,23 @@ def test_a_failed_prediction_ahead_is_tried_again_and_told_when_asked_for(store,
     del resources.engine().answer
 
 
+def test_a_prediction_made_ahead_of_masking_is_not_the_masked_studys(store, trained):
+    """Masking keeps the study's id: what was made from its pixels as they were is not stored afterwards."""
+    version = register(trained)
+    lead = add_person("Lea", "lead")
+    (one,) = add_studies()
+    _, before = ready._future(one, version)
+    image = resources.study_pixels(one).images[0]
+    with engine.write() as session:
+        holds.hold_again(session, one, lead, "a name in the corner")
+    masked = replace(image, pixels=np.zeros_like(image.pixels))
+    with engine.write() as session:
+        holds.release(session, one, lead, {0: masked})
+    _, after = ready.prediction_of(one, version, "Lea")
+    assert after.probabilities != before.result(60).probabilities
+    assert after.probabilities == predict_study(resources.engine(), version, resources.study_pixels(one)).probabilities
+
+
 def panels(at):
     """The titles of the panels beneath the picture."""
     return [m.value for m in at.markdown if m.value.startswith(("**Grad-CAM of", "**Occlusion of"))]
@@ -114,7 +135,10 @@ def several(store, trained, monkeypatch):
 def test_several_maps_stand_side_by_side_with_their_facts(several):
     """Two methods and two classes are four panels; one scale for all is on request, and each panel says which."""
     assert len(panels(several)) == 4
-    assert said(several).count("not a lesion outline") >= 4  # behind each panel's popover
+    beneath = [c.value for c in several.caption if "ull colour" in c.value or "Zero everywhere" in c.value]
+    assert len(beneath) == 4  # each panel has its own sentence, whatever stands behind its popover
+    assert all("; not a lesion outline." in text or "Zero everywhere" in text for text in beneath)
+    assert sum("No finer than its windows of " in text for text in beneath) == 2
     assert "enlarged" in said(several)
     assert said(several).count("Full colour ") + said(several).count("Zero everywhere") >= 2  # Grad-CAM of either class
     assert said(several).count("Blue against, orange for") == 2  # Occlusion's colours go both ways
@@ -133,6 +157,22 @@ def test_downloads_are_offered_for_each_map(several):
     assert labels == ["Overlay, PNG", "Raw values, NPZ", "Overlay, DICOM", "Raw values, DICOM"]
     (choice,) = [s for s in several.selectbox if s.label == "Heatmap" and s.options]
     assert len(choice.options) == 4
+
+
+@pytest.mark.parametrize("top", [0.5, None])
+def test_overlays_have_the_same_colours_as_png_and_as_dicom(top, monkeypatch):
+    """Both have the reference's full colour, or the map's own."""
+    pixels = np.full((64, 300), 90, np.uint8)
+    image = Image(pixels, full_range_window(pixels))
+    study = Study("s" * 64, "one", "MR", (image,))
+    made = Heatmap(np.array([[0.0, 0.1]], np.float32), "gradcam", "benign", "layer4", "v", image.content_hash, False)
+    monkeypatch.setattr(resources, "study_pixels", lambda _: study)
+    png, _, dicom, raw = (make() for *_, make in heatmap_panels.files(study.id, image, made, top))
+    with PILImage.open(io.BytesIO(png)) as picture:
+        drawn = np.asarray(picture)
+    assert (pydicom.dcmread(io.BytesIO(dicom)).pixel_array == drawn).all()
+    assert (abs(int(drawn[32, 299, 0]) - 90) > 60) == (top is None)  # a fifth of the colour, or all of it
+    assert pydicom.dcmread(io.BytesIO(raw)).pixel_array.max() == np.float32(0.1)
 
 
 def test_the_caption_is_a_sentence_and_the_rest_is_in_the_details():
@@ -154,6 +194,7 @@ def test_the_caption_is_a_sentence_and_the_rest_is_in_the_details():
     lime = Heatmap(np.ones((224, 224), np.float32), "lime", "benign", "input", "v", "h", True, facts)
     text = " ".join(details(lime, image, 0.5, {}))
     assert "1 of 2 superpixels differ from zero at 95 %; R² 0.50." in text
+    assert "2 superpixels of the model's input, 224 × 224." in text
     assert "enlarged" not in text
 
 
@@ -261,7 +302,7 @@ def test_the_badge_is_made_after_the_map_and_kept(store, trained, monkeypatch):
     assert re.search("Stable|Not stable", said(at))
     (kept,) = (store / "heatmaps").rglob("*.check.json")
     (check,) = [c for c in heatmap_checks._checks().values() if c.key in kept.name]
-    heatmap_checks.forget(check)
+    check.forget()
     monkeypatch.setattr(heatmap_checks, "check_map", lambda *_: pytest.fail("made again"))
     at.run()
     until(lambda: heatmap_checks._checks()[check.key].future.done())

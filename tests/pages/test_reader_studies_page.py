@@ -2,6 +2,7 @@
 
 import math
 import re
+from types import SimpleNamespace
 
 import pytest
 import streamlit as st
@@ -38,7 +39,7 @@ def make_study(cases, version, protocol="sequential", *, start=True, rules=LOOSE
     with engine.write() as session:
         number = reader_studies.add_reader_study(session, plan, "Lea").id
         if start:
-            reader_studies.start_reader_study(session, number, "Lea")
+            reader_studies.start_reader_study(session, number, "Lea", "a test's readers may know its cases")
     return number
 
 
@@ -300,6 +301,28 @@ def test_a_lead_draws_up_starts_and_closes_a_study(version):
     assert (study.status, study.cases, study.rules.likelihood_required) == ("closed", 3, True)
 
 
+def test_each_new_draft_has_a_seed_of_its_own(version, monkeypatch):
+    """Drawn by lot, shown, stored, and the lead's to change; the draft that is edited keeps what it has."""
+    add_studies(4)
+    for name, role in (("Anna", "reviewer"), ("Lea", "lead")):
+        add_person(name, role)
+    lots = [11, 22, 33]
+    monkeypatch.setattr(study_form.secrets, "randbelow", lambda below: lots.pop(0) if below == 2**31 else 0)
+    at = open_page("reader_studies", user="Lea")
+    assert at.number_input(key="rs_seed").value == 11
+    at.text_input(key="rs_name").set_value("Lot").run()
+    at.multiselect(key="rs_readers").set_value(["Anna"]).run()
+    assert at.number_input(key="rs_seed").value == 11
+    button(at, "Create draft").click().run()
+    assert at.number_input(key="rs_seed").value == 22
+    assert "seed 11" in said(at)
+    button(at, "Edit").click().run()
+    assert at.number_input(key="rs_seed").value == 11
+    at.number_input(key="rs_seed").set_value(5).run()
+    button(at, "Save draft").click().run()
+    assert "seed 5" in said(at)
+
+
 def test_a_lead_asks_for_second_readings_as_a_number_or_a_share(version):
     """The form says how many readings that makes and how far apart; the draft keeps the number, and refuses too many."""
     add_studies(4)
@@ -461,6 +484,30 @@ def test_the_adjudicator_decides_and_gets_the_next(version):
         assert set(adjudication.adjudicated_references(session, "breast-mri").values()) == {"malignant"}
 
 
+def test_two_adjudicators_do_not_overrule_each_other_unseen(version):
+    """The second is told, keeps what was typed, sees the first decision, and may then replace it with a reason."""
+    (case,) = add_studies(1)
+    number = make_study([case], version, "aided")
+    for name, label in (("Anna", "Benign"), ("Ben", "Malignant")):
+        read(open_turn(number, name), label, "Save and next")
+    with engine.write() as session:
+        reader_studies.close_reader_study(session, number, "Lea")
+    add_person("Leo", "lead")
+    first, second = (open_page("adjudication", user=name, reader_study=str(number)) for name in ("Lea", "Leo"))
+    for at, label in ((first, "Benign"), (second, "Malignant")):
+        button(at, label).click().run()
+    second.text_area(key=f"adj:{case}:reason").set_value("seen on the biopsy").run()
+    button(first, "Decide and next").click().run()
+    button(second, "Decide and next").click().run()
+    assert "Lea decided this case meanwhile (benign)" in said(second)
+    assert "Change the decision" in said(second)
+    assert second.text_area(key=f"adj:{case}:reason").value == "seen on the biopsy"
+    button(second, "Decide and next").click().run()
+    assert not second.error
+    with engine.read() as session:
+        assert [d.label for d in adjudication.decision_history(session, case)] == ["benign", "malignant"]
+
+
 def test_a_clock_counts_only_while_somebody_looks():
     """10 s, a pause, 5 s: 15 s. Idle seconds before the pause do not count, and nothing makes it run backwards."""
     clock = Clock(0.0, 100.0)
@@ -486,6 +533,7 @@ def test_a_hidden_window_s_message_stops_the_clock_and_is_stored(version, monkey
     moment = [1000.0]
     monkeypatch.setattr(cases_module.time, "monotonic", lambda: moment[0])
     case = cases_module.open_turn(number, "Anna")
+    cases_module.begin_clock(case)
     moment[0] = 1030.0
     cases_module.attend(case, active=False, idle_s=10.0)
     moment[0] = 2000.0
@@ -495,6 +543,105 @@ def test_a_hidden_window_s_message_stops_the_clock_and_is_stored(version, monkey
     cases_module.attend(case, active=True, idle_s=0.0)
     moment[0] = 2005.0
     assert cases_module.seconds_spent(case) == 25.0
+
+
+def test_a_lead_hears_which_readers_know_cases_with_the_model(version, monkeypatch):
+    """In the form, and at the start, which asks why that is accepted; the results say how many readings it touches."""
+    monkeypatch.setenv("TUMORTRACE_PROTOCOL", "aided")
+    cases = add_studies(2)
+    for name, role in (("Anna", "reviewer"), ("Lea", "lead")):
+        add_person(name, role)
+    read(open_page("review", study=cases[0]), "Benign", "Save and next")
+    at = open_page("reader_studies", user="Lea")
+    at.text_input(key="rs_name").set_value("Known").run()
+    at.multiselect(key="rs_readers").set_value(["Anna"]).run()
+    at.toggle(key="rs_likelihood").set_value(False).run()
+    assert "seen a model's result of the case before: 1 (Anna 1)" in said(at).replace("\\", "")
+    button(at, "Create draft").click().run()
+    button(at, "Start Known").click().run()
+    assert "Say why that is accepted" in said(at)
+    with engine.read() as session:
+        (study,) = reader_studies.list_reader_studies(session)
+    assert study.status == "draft"
+    at.text_input(key=f"rs_start_why:{study.id}").set_value("a year ago").run()
+    button(at, "Start Known").click().run()
+    while turn := turn_of(study.id):
+        read(open_turn(study.id), "Benign", "Save and show" if turn.phase == "unaided" else "Save and next")
+    with engine.write() as session:
+        reader_studies.close_reader_study(session, study.id, "Lea")
+    text = said(open_page("study_results", user="Lea"))
+    assert "1 of 2 unaided readings are of readers who had seen a model's result" in text
+
+
+@pytest.fixture
+def moment(monkeypatch):
+    """The seconds that the pages' clock shows, as the only item of a list."""
+    from pages.ui import case as cases_module
+
+    now = [1000.0]
+    monkeypatch.setattr(cases_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    return now
+
+
+def test_waiting_for_the_model_is_no_reading_time(version, monkeypatch, moment):
+    """30 s of inference, then 5 s of reading: 5 s."""
+    number, real = make_study(add_studies(1), version, "aided"), ready.prediction_of
+    waits = [30.0]
+
+    def slow(*which):
+        moment[0] += waits.pop() if waits else 0.0
+        return real(*which)
+
+    monkeypatch.setattr(ready, "prediction_of", slow)
+    at = open_turn(number)
+    moment[0] += 5.0
+    read(at, "Benign", "Save and next")
+    with engine.read() as session:
+        assert [r.seconds for r in reviews.review_history(session, read_case(number), "Anna", number)] == [5.0]
+
+
+def test_a_correction_counts_on_from_the_reading_that_it_corrects(version, moment):
+    """40 s, corrected in 4 s: the case took 44 s, of which the newest row tells."""
+    number = make_study(add_studies(2), version, "aided")
+    case, at = turn_of(number).study_id, open_turn(number)
+    moment[0] += 40.0
+    read(at, "Benign", "Save and next")
+    moment[0] += 100.0  # on the next case
+    button(at, "Previous").click().run()
+    button(at, "Correct this reading").click().run()
+    moment[0] += 4.0
+    read(at, "Malignant", "Save and next")
+    with engine.read() as session:
+        history = reviews.review_history(session, case, "Anna", number)
+    assert [(r.label, r.seconds) for r in history] == [("benign", 40.0), ("malignant", 44.0)]
+
+
+def test_another_page_and_another_case_stop_the_clock(version, moment):
+    """A minute on the list of studies and a minute on the case before are not of this case."""
+    number = make_study(add_studies(2), version, "aided")
+    at = read(open_turn(number), "Benign", "Save and next")
+    case = turn_of(number).study_id
+    moment[0] += 7.0
+    at.switch_page("reader_studies.py").run()
+    moment[0] += 60.0
+    at.query_params["reader_study"] = str(number)
+    at.switch_page("review.py").run()
+    moment[0] += 2.0
+    button(at, "Previous").click().run()
+    moment[0] += 60.0
+    button(at, "Back to my turn").click().run()
+    read(at, "Benign", "Save and next")
+    with engine.read() as session:
+        assert [r.seconds for r in reviews.review_history(session, case, "Anna", number)] == [9.0]
+
+
+def test_the_study_s_own_model_is_made_ahead(store, trained, monkeypatch):
+    """Whatever daily work uses: here no model is active at all."""
+    version = register(trained, "candidate")
+    number, asked = make_study(add_studies(1), version), []
+    monkeypatch.setattr(ready, "_claim", lambda *which: (asked.append(which), (None, None))[1])
+    open_turn(number)
+    assert asked == [(read_case(number), version)]
 
 
 def test_a_held_case_stops_no_reader_and_is_said(version):

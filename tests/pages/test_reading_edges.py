@@ -1,5 +1,6 @@
 """Reading when something gets in the way: two tabs, second clicks, corrections, models and heatmaps that fail."""
 
+import threading
 import time
 from dataclasses import replace
 
@@ -65,6 +66,17 @@ def test_a_second_click_on_save_stores_one_reading(study):
     assert len(history(study)) == 1
     assert not stale.exception
     assert not stale.error
+
+
+def test_drafts_and_the_beat_share_the_writers_commits(study, monkeypatch):
+    """No transaction of their own, which would wait for the disk beside fifty saves that share one."""
+    begun, write = [], engine.write
+    monkeypatch.setattr(engine, "write", lambda: begun.append(threading.current_thread().name) or write())
+    at = open_page("review", study=study)
+    button(at, "Benign").click().run()
+    assert draft_of(study)["label"] == "benign"
+    assert begun
+    assert set(begun) == {"store-writer"}
 
 
 def test_what_arrives_together_with_the_save_is_saved(study):
@@ -176,7 +188,7 @@ def test_a_stopped_heatmap_stays_stopped_until_asked_for_again(store, trained, p
     with pytest.raises(Cancelled):
         job.future.result(timeout=60)
     assert heatmap_jobs.heatmap_job(picture, version, request) is job
-    heatmap_jobs.forget_job(job)
+    job.forget()
     again = heatmap_jobs.heatmap_job(picture, version, request)
     assert again.future.result(timeout=60).values.shape == (32, 32)
 
@@ -198,7 +210,7 @@ def test_a_damaged_heatmap_file_is_made_again(store, trained, picture):
     expected = job.future.result(timeout=60).values
     (file,) = (store / "heatmaps").rglob("*-benign.npz")
     file.write_bytes(file.read_bytes()[:40])
-    heatmap_jobs.forget_job(job)
+    job.forget()
     np.testing.assert_array_equal(
         heatmap_jobs.heatmap_job(picture, version, request).future.result(60).values, expected
     )

@@ -8,13 +8,15 @@ import pytest
 from core.reader_records import Rules
 from core.records import Refused
 from core.study_exchange import NOTICE, export_table, imrmc_file
-from core.study_readings import reader_figures
-from db import engine, reader_studies, readers, studies, study_files, users
+from core.study_readings import StudyReadings, reader_figures, stored_readings
+from core.tasks import TASKS
+from db import engine, reader_studies, readers, reviews, studies, study_files, study_results, users
+from db.reviews import ReviewQuery
 from db.users import User
-from pages.ui import agreement_parts, study_data, study_exchange, study_readers, study_tables
+from pages.ui import agreement_parts, my_cases, study_data, study_exchange, study_readers, study_tables
 from tests.core.study_readings_factory import rows, study
 from tests.db import make
-from tests.db.test_reader_studies import read_all
+from tests.db.test_reader_studies import read, read_all
 from tests.db.test_readers import all_of as read_repeats
 from tests.pages.test_pages import open_page, said
 
@@ -76,6 +78,20 @@ def test_every_section_runs_on_a_closed_study(store, section):
     assert [e.value for e in at.error] == []
 
 
+def test_completeness_counts_what_the_study_asked_for(store):
+    """Three cases, three readers, two phases; one reader read one case: 2 of 18 readings, and what is missing is named."""
+    people()
+    number = make.reader_study(make.add_studies(3), readers=("Ann", "Bob", "Eve"))
+    for _ in range(2):
+        read(number, likelihood=80)
+    with engine.write() as session:
+        reader_studies.close_reader_study(session, number, "Lea")
+    at = open_page("study_results", user="Lea")
+    assert at.get("progress")[0].proto.text == "2 of 18 readings; 0 of 3 readers read everything"
+    assert "2 of 3 cases were read by nobody; no reading at all by Bob, Eve" in said(at)
+    assert "3 readers · 3 cases · 2 readings" in said(at)
+
+
 def test_the_readers_table_is_what_was_read(store):
     """Everybody always said malignant: sensitivity 1, specificity 0, of two cases each."""
     people()
@@ -84,6 +100,32 @@ def test_the_readers_table_is_what_was_read(store):
     first, second = (frame.value for frame in at.dataframe[:2])
     assert first["Unaided"].tolist() == ["1.00 (0.34–1.00), n = 2"] * 2
     assert second["Aided"].tolist() == ["0.00 (0.00–0.66), n = 2"] * 2
+
+
+@pytest.mark.parametrize(
+    ("protocol", "titles"),
+    [
+        ("sequential", ["Seconds per case, unaided", "Seconds added with the model", "Seconds per case in all"]),
+        ("washout", ["Seconds per reading, unaided", "Seconds per reading, aided", "Time saved"]),
+        ("", ["Seconds per reading, unaided", "Seconds per reading, aided"]),
+    ],
+)
+def test_time_saved_is_told_of_two_sessions_alone(store, protocol, titles):
+    """In one sitting the aided seconds come on top of the unaided ones; where the protocol is not known nothing is claimed."""
+    people()
+    table = export_table(study(rows(protocol=protocol)), NAMES)
+    with engine.write() as session:
+        study_files.add_study_file(session, upload(table).getvalue(), "a.csv", "breast-mri", ("Elsewhere", "Lea"))
+    at = open_page("study_results", user="Lea")
+    at.segmented_control(key="sr_section").set_value("Effect of the model").run(timeout=60)
+    for _ in range(20):
+        if len(at.dataframe) == 4:
+            break
+        at.run(timeout=60)
+    times, readers_ = (frame.value for frame in at.dataframe[2:])
+    assert times[""].tolist() == [*titles, "Likelihood moved to the truth, points"]
+    assert ("Time saved" in readers_) == (protocol == "washout")
+    assert ("Seconds added with the model" in readers_) == (protocol == "sequential")
 
 
 def test_results_are_for_leads_in_the_functions_too(store):
@@ -113,7 +155,40 @@ def test_a_readers_page_is_their_own_and_has_no_names(store):
     assert "Cases to look at again (2)" in said(at)
     assert not any("Bob" in frame.value.to_csv() for frame in at.dataframe)
     assert "Bob" not in said(at)
+    assert "Project leads see each reader's figures, with the name" in said(at)
     assert "No results of yours yet" in said(open_page("my_results", user="Eve"))
+
+
+def test_a_case_is_looked_at_again_without_being_read(store, monkeypatch):
+    """Beneath the table, with the reader's own marks; no form, no draft, no reading that would count in daily work."""
+    people()
+    number, shown = closed(), []
+    monkeypatch.setattr(my_cases, "study_viewer", lambda **what: shown.append(what))
+    at = open_page("my_results", user="Ann")
+    with engine.read() as session:
+        mine = stored_readings(study_results.panel_readings(session, number, "Ann"), TASKS["breast-mri"])
+    key = f"mr_again:{StudyReadings('', 'breast-mri', mine).fingerprint[:8]}"
+    assert not shown
+    at.session_state[key] = {"selection": {"rows": [], "columns": [], "cells": [[0, "why"]]}}
+    at.run()
+    assert not at.exception
+    assert not at.text_area
+    with engine.read() as session:
+        cases = reader_studies.list_cases(session, number)
+        assert reviews.count_reviews(session, ReviewQuery()) == 0
+    (what,) = shown
+    assert what["view_key"].rsplit(":")[-1] in cases
+    assert (what["key"], len(what["frames"]), "on_regions_change" in what) == ("mr_viewer", 1, False)
+
+
+def test_marks_of_a_case_to_look_at_again_are_the_reader_s_last():
+    """Ann's aided ones; Bob's, and those of her unaided reading, stay away."""
+    table = rows(regions="[]")
+    for reader, phase, x in (("Ann", "unaided", 1), ("Ann", "aided", 2), ("Bob", "aided", 3)):
+        here = (table["reader"] == reader) & (table["phase"] == phase) & (table["case"] == "c1")
+        table.loc[here, "regions"] = f'[{{"kind": "point", "image": 0, "points": [[{x}, {x}]]}}]'
+    assert my_cases.own_regions(study(table), "Ann", "c1")[0]["points"] == [[2, 2]]
+    assert my_cases.own_regions(study(table), "Ann", "c2") == []
 
 
 def test_a_simulated_study_says_so_everywhere(store):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,6 +34,17 @@ def test_heatmap_travels_raw_with_its_meaning():
     assert (packet["image"], packet["scale_max"], packet["raw_max"], packet["signed"]) == (2, 20.0, 11.0, False)
     assert packet["label"] == "Grad-CAM · immature granulocyte · 3 × 4"
     json.dumps(packet)
+
+
+def test_what_covers_parts_is_labelled_by_its_parts():
+    """Windows and superpixels have no grid of their own, whatever their values are painted on or shown as."""
+    values = np.ones((300, 300), np.float32)
+    made = replace(
+        heatmap(values, method="occlusion", signed=True), parameters={"window": [32, 32], "stride": [16, 16]}
+    )
+    packet = viewer_heatmap(made, 0, (-1, 1), title="Occlusion")
+    assert (packet["label"], packet["painted"]) == ("Occlusion · malignant · windows of 32 × 32 every 16 pixels", True)
+    assert viewer_heatmap(heatmap(values), 0, (0, 1))["painted"] is False
 
 
 def test_heatmap_id_tells_heatmaps_apart():

@@ -9,10 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
 from core.checkpoint import Checkpoint
-from core.explain.honesty.faithfulness import Scorer, stability
-from core.explain.honesty.maker import Maker
+from core.explain.honesty.faithfulness import (
+    BATCH,
+    Faithfulness,
+    Rivals,
+    Scorer,
+    mean_area,
+    quick_module,
+    stability,
+)
+from core.explain.honesty.maker import Maker, pause
 from core.explain.honesty.masks import UNTRAINED, against_masks
 from core.explain.honesty.material import MaskedCase, Material
 from core.explain.honesty.randomisation import median_estimate, randomisation
@@ -68,6 +78,8 @@ class Job:
                 f"{get_task(self.checkpoint.task).title.lower()}."
             )
         self._images: Images | None = None
+        self._rivals: dict[tuple[str, str], Rivals] = {}
+        self._module: nn.Module | None = None
 
     def images(self, count: int) -> Images:
         """The first validation images, each with the class that the model predicts: what a reviewer would be shown."""
@@ -75,13 +87,39 @@ class Job:
             given = self.material.images
             if not given:
                 raise Refused(f"{self.material.name} has no validation pictures to measure maps on.")
-            x = preprocess_batch(given, self.checkpoint.preprocessing)
-            rows = batched_probabilities(self.checkpoint.module(self.device), x, self.device)
+            rows = np.concatenate([self._probabilities(given[i : i + BATCH]) for i in range(0, len(given), BATCH)])
             point = self.checkpoint.operating_point
             positive = get_task(self.checkpoint.task).positive_index
             called = predicted_class(rows, positive, point.threshold if point else None)
             self._images = [(image, self.checkpoint.classes[i]) for image, i in zip(given, called, strict=True)]
         return self._images[:count]
+
+    def _probabilities(self, images: Sequence[Image]) -> np.ndarray:
+        self.check()
+        return batched_probabilities(self.module(images[0]), self._seen(images), self.device)
+
+    def check(self) -> None:
+        """Let more urgent work go first; raise `Cancelled` when nobody wants the result any more."""
+        pause(self.give_way, self.cancelled)
+
+    def module(self, like: Image) -> nn.Module:
+        """The model's network, made faster for pictures like this one."""
+        if self._module is None:
+            self._module = quick_module(self.checkpoint, self.device, self._seen([like]).to(self.device))
+        return self._module
+
+    def _seen(self, images: Sequence[Image]) -> torch.Tensor:
+        return preprocess_batch(images, self.checkpoint.preprocessing)  # (N, C, H, W)
+
+    def faithful(self, maker: Maker, image: Image, target: str) -> Faithfulness:
+        """Faithfulness of the method's map; the orders beside it are made once for all methods."""
+        values, key = maker.values(image, target), (f"{image.content_hash}|{image.window}", target)
+        scorer = Scorer(
+            self.checkpoint, image, target, self.device, self.check, self._rivals.get(key), self.module(image)
+        )
+        found = scorer.of_map(values)
+        self._rivals[key] = found.rivals
+        return found
 
 
 def measure(job: Job, wanted: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -91,12 +129,12 @@ def measure(job: Job, wanted: Sequence[tuple[str, str]]) -> Iterator[tuple[str, 
     """
     total, done = sum(_maps(job, method, part) for method, part in wanted), 0
     for method, part in wanted:
-        begun, made = done, 0
+        begun, made, end = done, 0, done + _maps(job, method, part)
 
-        def count(begun: int = begun, text: str = f"{get_method(method).title}, {part}") -> None:
+        def count(begun: int = begun, end: int = end, text: str = f"{get_method(method).title}, {part}") -> None:
             nonlocal made
             made += 1
-            job.report(begun + made, total, text)
+            job.report(min(begun + made, end), total, text)  # randomisation may draw more models than planned
 
         maker = Maker(job.checkpoint, method, job.device, count, job.cancelled, job.give_way)
         maker.check()
@@ -104,7 +142,7 @@ def measure(job: Job, wanted: Sequence[tuple[str, str]]) -> Iterator[tuple[str, 
             facts = _measured(job, maker, part)
         except Refused as reason:
             facts = {"refused": str(reason)}
-        done += _maps(job, method, part)
+        done = end
         yield method, part, plain({**facts, "dataset": job.material.name, "fingerprint": job.material.fingerprint})
 
 
@@ -123,9 +161,14 @@ def _measured(job: Job, maker: Maker, part: str) -> dict[str, Any]:
         times = sorted(maker.seconds)
         return facts | {"milliseconds": round(1000 * times[len(times) // 2], 2), "device": job.device}
     if part == "faithfulness":
-        return _faithful(maker, images)
-    rows = [stability(maker, image, target, maker.values(image, target)) for image, target in images]
-    return {"correlation": median_estimate([float(np.median(row)) for row in rows], "no images")}
+        return _faithful(job, maker, images)
+    rows = [_known(stability(maker, image, target, maker.values(image, target))) for image, target in images]
+    middle = [float(np.median(row)) for row in rows if row]
+    return {"correlation": median_estimate(middle, "every map is the same everywhere" if rows else "no images")}
+
+
+def _known(row: Sequence[float | None]) -> list[float]:
+    return [value for value in row if value is not None]
 
 
 def _masked(
@@ -134,18 +177,15 @@ def _masked(
     return cases[:most], tuning[: max(1, most // 2)]
 
 
-def _faithful(maker: Maker, images: Images) -> dict[str, Any]:
+def _faithful(job: Job, maker: Maker, images: Images) -> dict[str, Any]:
     """Mean areas of the map less those of random orders and of the centre order, and how often it beats random."""
-    found = []
-    for image, target in images:
-        scorer = Scorer(maker.checkpoint, image, target, maker.device, maker.check)
-        found.append(scorer.of_map(maker.values(image, target)))
+    found = [job.faithful(maker, image, target) for image, target in images]
     facts: dict[str, Any] = {}
     for curve, sign in (("deletion", -1), ("insertion", 1)):
         own = np.array([getattr(f.own, curve) for f in found])
         for name, rival in (
-            ("random", np.array([np.mean([getattr(a, curve) for a in f.random]) for f in found])),
-            ("centre", np.array([getattr(f.centre, curve) for f in found])),
+            ("random", np.array([getattr(mean_area(f.rivals.random), curve) for f in found])),
+            ("centre", np.array([getattr(f.rivals.centre, curve) for f in found])),
         ):
             gap, n = sign * (own - rival), len(own)
             influence = (gap - gap.mean()) / n * np.sqrt(n / max(1, n - 1))

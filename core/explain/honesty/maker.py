@@ -20,8 +20,8 @@ from core.records import Heatmap, Image
 class Maker:
     """Makes maps of one model by one method. `seconds` holds how long each of the model's own maps took.
 
-    `on_map` is called after each map, `cancelled` is asked before each and during slow ones, `give_way` returns when nothing
-    more urgent wants the processor.
+    `on_map` is called after each map; `cancelled` is asked before each and during slow ones, and so is `give_way`, which returns
+    when nothing more urgent wants the processor.
     """
 
     checkpoint: Checkpoint
@@ -51,9 +51,16 @@ class Maker:
         return self.heatmap(image, target, other).values
 
     def check(self) -> None:
-        """Raise `Cancelled` when the caller no longer wants the result."""
-        if self.cancelled and self.cancelled():
-            raise Cancelled("The measurement was stopped.")
+        """Let more urgent work go first; raise `Cancelled` when the caller no longer wants the result."""
+        pause(self.give_way, self.cancelled)
+
+
+def pause(give_way: Callable[[], None] | None, cancelled: Callable[[], bool] | None) -> None:
+    """Let more urgent work go first, then raise `Cancelled` when the caller no longer wants the result."""
+    if give_way:
+        give_way()
+    if cancelled and cancelled():
+        raise Cancelled("The measurement was stopped.")
 
 
 def untrained(checkpoint: Checkpoint, seed: int) -> Checkpoint:

@@ -9,7 +9,7 @@ without signs has one correlation.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from core.records import Estimate, Image
 from core.statistics.estimates import undefined
 
 ALIKE = 0.5  # rank correlation from which maps count as the same
+DRAWS = 4  # times as many re-initialised models as are wanted: about half of them have nothing to say for a class
 
 
 def rank_correlation(a: np.ndarray, b: np.ndarray) -> float | None:
@@ -59,22 +60,38 @@ def randomisation(maker: Maker, images: Sequence[tuple[Image, str]], seeds: int)
     Median over `seeds` models of each image, then over images. Its size counts, not its sign: re-initialised models that draw
     the picture, some of them inside out, would otherwise average to nothing. Of signed maps `magnitudes` says the same of
     |values|. `passes` is as `judged` has it.
+
+    A map that is the same everywhere can be compared with none. An image with such a map of the model's own is left out; where
+    a re-initialised model gives one, `flat` counts it and another model is drawn, up to `DRAWS` times `seeds` of them.
     """
-    own = [maker.values(image, target) for image, target in images]
-    found: list[list[float]] = [[] for _ in images]
-    sizes: list[list[float]] = [[] for _ in images]
-    for seed in range(seeds):
-        other = untrained(maker.checkpoint, seed)
-        for i, (image, target) in enumerate(images):
-            theirs = maker.values(image, target, other)
-            alike = rank_correlation(own[i], theirs)
-            if alike is not None and np.ptp(own[i]) > 0:
-                found[i].append(abs(alike))
-                sizes[i].append(abs(rank_correlation(np.abs(own[i]), np.abs(theirs)) or 0.0))
-    alike, large = (_over_images(each) for each in (found, sizes))
-    facts = {"correlation": alike, "seeds": seeds}
+    rows = [_Row(image, target, own) for image, target in images if np.ptp(own := maker.values(image, target)) > 0]
+    drawn = flat = 0
+    while (open_rows := [row for row in rows if len(row.values) < seeds]) and drawn < DRAWS * seeds:
+        other, drawn = untrained(maker.checkpoint, drawn), drawn + 1
+        for row in open_rows:
+            theirs = maker.values(row.image, row.target, other)
+            if np.ptp(theirs) == 0:
+                flat += 1
+            else:
+                row.values.append(abs(rank_correlation(row.own, theirs) or 0.0))
+                row.sizes.append(abs(rank_correlation(np.abs(row.own), np.abs(theirs)) or 0.0))
+    whose = "every map of re-initialised models" if rows else "every map"
+    alike, large = (_over_images(each, f"{whose} is the same everywhere") for each in
+                    ([row.values for row in rows], [row.sizes for row in rows]))  # fmt: skip
+    facts = {"correlation": alike, "seeds": seeds, "drawn": drawn, "flat": flat}
     facts |= {"magnitudes": large} if get_method(maker.method).signed else {}
     return {**facts, "passes": judged({name: asdict(facts[name]) for name in correlations(facts)})}
+
+
+@dataclass
+class _Row:
+    """One image, its map, and how alike those of re-initialised models are: one value for each that is not flat."""
+
+    image: Image
+    target: str
+    own: np.ndarray
+    values: list[float] = field(default_factory=list)
+    sizes: list[float] = field(default_factory=list)
 
 
 def correlations(facts: Mapping[str, Any]) -> list[str]:
@@ -88,5 +105,5 @@ def judged(facts: Mapping[str, Any]) -> bool | None:
     return None if None in values else max(values) < ALIKE
 
 
-def _over_images(found: Sequence[Sequence[float]]) -> Estimate:
-    return median_estimate([float(np.median(each)) for each in found if each], "every map is the same everywhere")
+def _over_images(found: Sequence[Sequence[float]], reason: str) -> Estimate:
+    return median_estimate([float(np.median(each)) for each in found if each], reason)

@@ -12,6 +12,11 @@ from core.explain.registry import METHODS
 _FIGURE = {"value", "low", "high", "n", "method"}
 COLUMNS = ("method", "part", "figure", "value", "low", "high", "n", "how", "reason", "dataset", "measured_at")
 NOT_YET = "not yet checked"
+# Stored under names that do not say which way they are subtracted; larger is better in all four.
+_GAINS = {
+    "deletion_random": "random_minus_deletion", "deletion_centre": "centre_minus_deletion",
+    "insertion_random": "insertion_minus_random", "insertion_centre": "insertion_minus_centre",
+}  # fmt: skip
 _HEADS = {"centre": "vs image centre", "brightest": "vs brightest spot", "untrained": "vs untrained models"}
 
 
@@ -26,7 +31,14 @@ def long_rows(measures: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[d
             for name, found in _figures(facts):
                 numbers = {key: found.get(key) for key in ("value", "low", "high", "n", "reason")}
                 rows.append(
-                    {"method": method, "part": part, "figure": name, **numbers, "how": found["method"], **where}
+                    {
+                        "method": method,
+                        "part": part,
+                        "figure": _GAINS.get(name, name),
+                        **numbers,
+                        "how": found["method"],
+                        **where,
+                    }
                 )
     return [{column: row.get(column) for column in COLUMNS} for row in rows]
 
@@ -55,8 +67,8 @@ def _row(name: str, parts: Mapping[str, Mapping[str, Any]], against: str) -> dic
     row["Points into it"] = _said(masks, own.get("hit"), percent=True)
     row |= {_HEADS[control]: _beside(masks, control) for control in CONTROLS}
     row |= {"Energy inside": _said(masks, own.get("energy"), percent=True), "IoU": _said(masks, own.get("iou"))}
-    for curve in ("deletion", "insertion"):
-        row[f"{curve.capitalize()} − random"] = _said(faithful, faithful.get(f"{curve}_random"))
+    for head, curve in (("Random − deletion", "deletion"), ("Insertion − random", "insertion")):  # larger is better
+        row[head] = _said(faithful, faithful.get(f"{curve}_random"))
     row["Stability"] = _said(parts.get("stability", {}), parts.get("stability", {}).get("correlation"))
     speed = parts.get("reference", {})
     row["ms per map"] = f"{speed['milliseconds']:.1f} (median, n = {speed['n']})" if "milliseconds" in speed else "–"

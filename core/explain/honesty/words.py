@@ -20,7 +20,7 @@ def not_offered(parts: Mapping[str, Facts]) -> str:
         return str(facts["refused"])
     passes = judged(facts) if correlations(facts) else True
     if passes is None:
-        return "its maps are the same everywhere"
+        return f"it cannot be told whether its maps depend on the weights: {_why_undefined(facts)}"
     if passes:
         return ""
     if facts["correlation"]["value"] < ALIKE:
@@ -42,7 +42,14 @@ def randomised(parts: Mapping[str, Facts]) -> str:
     sure = None not in highs and max(highs) < ALIKE
     passed = "passed weight randomisation" + ("" if sure else ", not beyond doubt")
     sizes = f", of sizes {figure(facts['magnitudes'])}" if facts.get("magnitudes") else ""
-    return f"{passed} (rank correlation {figure(facts['correlation'])}{sizes})"
+    flat = facts.get("flat", 0)
+    left_out = f"; {flat} maps of re-initialised models that are the same everywhere left out" if flat else ""
+    return f"{passed} (rank correlation {figure(facts['correlation'])}{sizes}{left_out})"
+
+
+def _why_undefined(facts: Facts) -> str:
+    reasons = [facts[name].get("reason") for name in correlations(facts)]
+    return next((reason for reason in reasons if reason), "every map is the same everywhere")
 
 
 def figure(estimate: Facts, percent: bool = False) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 import streamlit as st
 
 from core.colours import SEQUENTIAL, SIGNED
+from core.explain.resolution import is_painted, resolution
 from core.records import Heatmap, Image, VoiFunction, Window
 from core.window import WHITE
 
@@ -150,9 +151,8 @@ def viewer_heatmap(
     raw_max = float(np.abs(grid).max())
     if top == 0 and raw_max > 0:
         raise ValueError("a scale of 0 would hide a heatmap that is not zero")
-    height, width = heatmap.values.shape
-    size = f"{height} × {width}"
-    if grid.shape != heatmap.values.shape:
+    size = resolution(heatmap)
+    if not is_painted(heatmap) and grid.shape != heatmap.values.shape:
         size += f", shown as {grid.shape[0]} × {grid.shape[1]}"
     target = heatmap.target_class.replace("_", " ")
     return {
@@ -167,6 +167,7 @@ def viewer_heatmap(
         "label": f"{title or heatmap.method} · {target} · {size}",
         "target": target,
         "layer": heatmap.layer,
+        "painted": is_painted(heatmap),
     }
 
 

@@ -92,8 +92,8 @@ class HeatLayer {
 
   /** What the colours mean, for the legend. */
   describe(frame, own) {
-    const { label, layer, w, h, raw_max, signed, target } = this.packet;
-    const factor = Math.max(frame.width / w, frame.height / h);
+    const { label, layer, w, h, raw_max, signed, target, painted } = this.packet;
+    const factor = painted ? 1 : Math.max(frame.width / w, frame.height / h); // windows and superpixels have no grid
     const lines = [label + (factor > 1 ? `, enlarged ${factor < 10 ? Math.round(10 * factor) / 10 : Math.round(factor)}×` : "") + (layer ? ` · ${layer}` : "")];
     if (this.isZero) lines.push("zero everywhere: nothing to draw");
     else lines.push(own ? "colours stretched to this image's maximum" : `this image's maximum ${signed ? "±" : ""}${shortNumber(raw_max)}`);
