@@ -41,7 +41,7 @@ def export_study(options: argparse.Namespace) -> int:
         "simulated": study.origin == "simulated",
         "file": str(options.out),
     }
-    words = f"{options.out}: {written.readings:,} readings of {written.readers} readers"
+    words = f"{options.out}: {written.readings:,} readings of {written.readers} reader{'s' * (written.readers != 1)}"
     if written.rating:
         facts["rating"] = written.rating
         words += f", rating: {written.rating}; {written.left_out:,} left out (second, withdrawn, or without rating or reference)"

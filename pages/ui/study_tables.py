@@ -85,8 +85,8 @@ def say_patients(study: StudyReadings) -> None:
     cases, patients = len(study.patients), len(set(study.patients.values()))
     if patients < cases:
         st.caption(
-            f":orange[{cases:,} cases are of {patients:,} patients. Cases of one patient are treated as independent here: intervals"
-            " are too narrow as far as they resemble each other.]"
+            f":orange[{cases:,} cases are of {patients:,} patient{'s' * (patients != 1)}. Cases of one patient are treated as "
+            "independent here: intervals are too narrow as far as they resemble each other.]"
         )
 
 

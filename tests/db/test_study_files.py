@@ -70,7 +70,7 @@ def test_the_command_tells_what_the_imrmc_file_holds(store, tmp_path, capsys):
     assert db(["import-study", str(tmp_path / "in.csv"), "--task", "breast-mri"]) == 0
     out = tmp_path / "out.imrmc"
     assert db(["export-study", "in", "--out", str(out)]) == 0
-    assert "3 readings of 1 readers, rating: likelihood; 9 left out" in capsys.readouterr().out
+    assert "3 readings of 1 reader, rating: likelihood; 9 left out" in capsys.readouterr().out
     assert len(read_imrmc(out.read_text())) == 3
 
 

@@ -372,7 +372,7 @@ def test_the_data_section_says_what_the_imrmc_file_holds(store):
     assert "all of Dee" in said(at)
     assert "Likelihoods (.imrmc)" in [b.proto.label for b in at.get("download_button")]
     at.segmented_control(key="sr_section").set_value("Agreement").run()
-    assert "4 cases are of 1 patients" in said(at)
+    assert "4 cases are of 1 patient." in said(at)
     at = imported(rows().drop(columns="likelihood"), "Classes only")
     at.segmented_control(key="sr_section").set_value("Data").run()
     assert "Classes as 0 and 1 (.imrmc)" in [b.proto.label for b in at.get("download_button")]
