@@ -15,10 +15,10 @@ from pandas.api.types import union_categoricals
 
 from core.records import BIRADS
 from core.statistics.agreement_table import Ratings
-from core.study_readings import What
+from core.study_readings import LIKELIHOODS, What
 from core.tasks import get_task
 
-CATEGORIES: Mapping[str, tuple[str, ...]] = {"birads": BIRADS, "likelihood": tuple(str(k) for k in range(101))}
+CATEGORIES: Mapping[str, tuple[str, ...]] = {"birads": BIRADS, "likelihood": LIKELIHOODS}
 MOST_CELLS = 10_000_000  # cases times readers that are compared at once
 MOST_GROUPS = 12
 _YES_NO = {"1": "yes", "true": "yes", "0": "no", "false": "no"}  # as databases write truth values

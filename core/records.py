@@ -18,6 +18,7 @@ Laterality = Literal["L", "R", ""]
 Phase = Literal["unaided", "aided"]
 ModelStatus = Literal["candidate", "active", "withdrawn"]
 BIRADS = ("0", "1", "2", "3", "4A", "4B", "4C", "5", "6")  # assessment categories, by their codes
+BIRADS_ORDERED = BIRADS[1:-1]  # by suspicion; 0 (incomplete) and 6 (known malignancy) have no place in that order
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,8 @@ import pandas as pd
 from core.reader_records import PROTOCOLS
 from core.records import BIRADS, Refused
 from core.statistics.imrmc import write_imrmc
-from core.study_readings import COLUMNS, KEY, PHASES, Rating, StudyReadings, crossed, normalised
+from core.study_cuts import CutKind, called
+from core.study_readings import COLUMNS, KEY, PHASES, StudyReadings, normalised
 from core.tasks import Task, get_task
 
 NOTICE = "Research use, not for diagnosis"
@@ -20,7 +22,7 @@ NEEDED = ("case", "reader", "phase", "label", "truth")
 MOST_ROWS = 1_000_000
 LONGEST_NAME = 200  # of a case or reader: a content hash has 64 characters
 _RANGES = {"repeat": (0, 1), "likelihood": (0, 100), "confidence": (0, 100), "seconds": (0, 1e7), "score": (0, 1)}
-_PER_CASE = ("truth", "adjudicated")
+_PER_CASE = ("truth", "adjudicated", "patient")
 _SHOWN = (
     "predicted",
     "score",
@@ -41,21 +43,47 @@ def export_table(study: StudyReadings, names: Mapping[str, str], *, comments: bo
     return rows.assign(task=study.task, simulated=study.origin == "simulated", notice=NOTICE)
 
 
-def imrmc_text(study: StudyReadings, names: Mapping[str, str], rating: Rating = "likelihood") -> str:
-    """The fully crossed part of a study as `.imrmc` text, first readings only, with readers renamed by `names`.
-
-    `Refused` as `crossed`.
+@dataclass(frozen=True)
+class ImrmcFile:
+    """`.imrmc` text of `readings` readings by `readers` readers, all that have a reference standard and a `rating`: likelihood,
+    or class where nobody gave a likelihood. `readings_left_out` have none of these, `readers_left_out` not a single one.
     """
-    found = crossed(study, rating).ratings
-    rows = [
-        (names[reader], modality, case, int(found.truth[c]), float(found.ratings[t, r, c]))
-        for t, modality in enumerate(found.modalities)
-        for r, reader in enumerate(found.readers)
-        for c, case in enumerate(found.cases)
-    ]
-    table = pd.DataFrame(rows, columns=["reader", "modality", "case", "truth", "rating"])
+
+    text: str
+    rating: CutKind
+    readings: int
+    readers: int
+    readings_left_out: int
+    readers_left_out: tuple[str, ...]
+
+
+def imrmc_rating(study: StudyReadings) -> CutKind:
+    """What `imrmc_file` writes: likelihoods where anybody gave one, else classes as 1 (positive) and 0."""
+    return "likelihood" if study.readings["likelihood"].notna().any() else "class"
+
+
+def imrmc_file(study: StudyReadings, names: Mapping[str, str]) -> ImrmcFile:
+    """A study as `.imrmc` text, gaps and all, first readings only, with readers renamed by `names`; modalities are the phases.
+
+    `Refused` where no reading has a reference standard and a rating, and as `write_imrmc`.
+    """
+    rows, rating = study.readings, imrmc_rating(study)
+    rated = rows.assign(rating=rows["likelihood"] if rating == "likelihood" else called(rows, study.positive))
+    known = rated[(rated["truth"] != "") & rated["rating"].notna()]
+    if known.empty:
+        raise Refused(f"No reading has a reference standard and a {rating}.")
+    table = pd.DataFrame({
+        "reader": known["reader"].map(names), "modality": known["phase"], "case": known["case"],
+        "truth": (known["truth"] == study.positive).astype(int), "rating": known["rating"],
+    })  # fmt: skip
+    scale = "Likelihoods of 0 to 100." if rating == "likelihood" else f"Classes: 1 is {study.positive}, 0 any other."
     kind = " Simulated readers." if study.origin == "simulated" else ""
-    return write_imrmc(table, f"{study.name}. {NOTICE}.{kind}")
+    text = write_imrmc(
+        table.sort_values(["modality", "reader", "case"], ascending=[False, True, True], kind="stable"),
+        f"{study.name}. {NOTICE}. {scale}{kind}",
+    )
+    left = tuple(sorted(set(rows["reader"]) - set(known["reader"])))
+    return ImrmcFile(text, rating, len(known), known["reader"].nunique(), len(rows) - len(known), left)
 
 
 def read_study(data: bytes, name: str, task_name: str) -> tuple[pd.DataFrame, bool]:
@@ -123,6 +151,9 @@ def _checked_texts(rows: pd.DataFrame, task: Task, name: str) -> pd.DataFrame:
         _refuse(rows[column] == "", name, f"the {column} is empty")
         unfit = [not text.isprintable() or len(text) > LONGEST_NAME for text in rows[column]]
         _refuse(pd.Series(unfit), name, f"the {column} must be of 1 to {LONGEST_NAME} printable characters")
+    rows["patient"] = rows["patient"].str.strip()
+    unfit = [bool(text) and (not text.isprintable() or len(text) > LONGEST_NAME) for text in rows["patient"]]
+    _refuse(pd.Series(unfit), name, f"the patient must be of at most {LONGEST_NAME} printable characters")
     rows["phase"] = rows["phase"].str.strip().str.lower()
     _refuse(~rows["phase"].isin(PHASES), name, f"the phase must be {' or '.join(PHASES)}")
     for column, optional in (("label", False), ("truth", True), ("adjudicated", True), ("predicted", True)):

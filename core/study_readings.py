@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -17,20 +17,19 @@ from core.records import BIRADS, Estimate, Refused
 from core.statistics.agreement_table import Ratings, ratings_table
 from core.statistics.discrimination import auc
 from core.statistics.estimates import mean_estimate, undefined
-from core.statistics.mrmc_data import CrossedRatings, crossed_ratings
-from core.statistics.proportions import wilson
+from core.statistics.linearised import clustered_proportion
+from core.study_cuts import CLASS, Cut, called
 from core.tasks import Task, get_task
 
 Origin = Literal["study", "simulated", "imported"]
 Reference = Literal["dataset", "adjudicated"]
-Rating = Literal["likelihood", "class"]
 What = Literal["label", "birads", "likelihood"]
 PHASES = ("unaided", "aided")
-CALLED = 0.5  # the threshold between the ratings 0 and 1 of a class
+LIKELIHOODS = tuple(str(k) for k in range(101))
 
 COLUMNS = (
     "case", "reader", "phase", "repeat", "label", "likelihood", "confidence", "birads", "seconds", "truth", "adjudicated",
-    "predicted", "score", "regions", "comment", "created_at", "withdrawn", "protocol", "seen_before",
+    "predicted", "score", "regions", "comment", "created_at", "withdrawn", "protocol", "seen_before", "patient",
 )  # fmt: skip
 KEY = ["case", "reader", "phase", "repeat"]
 _NUMBERS = ("likelihood", "confidence", "seconds", "score")
@@ -40,6 +39,7 @@ _LATER = {
     "withdrawn": False,
     "protocol": "",
     "seen_before": False,
+    "patient": "",
 }  # columns that came later, with what they are where nothing is said
 
 
@@ -58,11 +58,12 @@ class StudyReadings:
 
     `truth` is the dataset's reference standard and `adjudicated` the adjudicators', both classes of the task or empty;
     `predicted` and `score` (probability of the positive class, 0–1) are the model's of the case, as this reader saw them where they
-    did; `likelihood` and
-    `confidence` are 0–100, `seconds` ≥ 0; missing numbers are NaN, missing texts empty. `regions` is JSON. `repeat` is 1
-    where a reader read a case a second time in the same phase, else 0; `withdrawn` says that the reader was taken out of the
-    study, whose readings count only `with_withdrawn`. `protocol` is the study's, the same in all rows, empty where a file from
-    elsewhere does not say it. `seen_before` says that the reader had seen a model's result of the case before, outside the study.
+    did; `patient` is a code that cases of one patient share, empty where it is not known; `likelihood` and `confidence` are 0–100,
+    `seconds` ≥ 0; missing numbers are NaN, missing texts empty. `regions` is JSON. `repeat` is 1 where a reader read a case a
+    second time in the same phase, else 0; `withdrawn` says that the reader was taken out of the study, whose readings count only
+    `with_withdrawn`. `protocol` is the study's, the same in all rows, empty where a file from elsewhere does not say it.
+    `seen_before` says that the reader had seen a model's result of the case before, outside the study. `pseudonyms` (reader ->
+    name) are what files that leave call the readers.
     """
 
     name: str
@@ -71,6 +72,7 @@ class StudyReadings:
     origin: Origin = "study"
     with_withdrawn: bool = False
     asked: Asked | None = None  # None where there is no record, but a file of readings
+    pseudonyms: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def readings(self) -> pd.DataFrame:
@@ -119,6 +121,16 @@ class StudyReadings:
     def phases(self) -> tuple[str, ...]:
         """The phases in which anything was read, unaided first."""
         return tuple(phase for phase in PHASES if (self.readings["phase"] == phase).any())
+
+    @cached_property
+    def patients(self) -> Mapping[str, str]:
+        """Case -> its patient; a case of which none is known is a patient of its own."""
+        first = self.rows.drop_duplicates("case")
+        return {case: patient or f"case {case}" for case, patient in zip(first["case"], first["patient"], strict=True)}
+
+    def patients_of(self, rows: pd.DataFrame) -> np.ndarray:
+        """The patient (N,) of each row with a case."""
+        return rows["case"].map(self.patients).to_numpy(object)
 
     @property
     def protocol(self) -> Protocol | Literal[""]:
@@ -182,44 +194,6 @@ def with_reference(study: StudyReadings, kind: Reference) -> StudyReadings:
     return replace(study, rows=rows.assign(truth=rows["adjudicated"].where(decided, rows["truth"])))
 
 
-@dataclass(frozen=True, eq=False)
-class Crossed:
-    """The fully crossed part of a study; `cases_left_out` lack a reading of somebody or a reference standard,
-    `readers_left_out` read nothing in some phase. Both count what the study asks for, so also cases and readers without any
-    reading."""
-
-    ratings: CrossedRatings
-    cases_left_out: int
-    readers_left_out: tuple[str, ...]
-
-
-def crossed(study: StudyReadings, rating: Rating = "likelihood", phases: tuple[str, ...] = ()) -> Crossed:
-    """Ratings of the cases that every reader read in every phase (modalities are the phases).
-
-    likelihood: 0–100; class: 1 for the positive class, else 0, to be cut at `CALLED`. Raises `Refused` where no case is
-    complete, or all complete ones have one truth.
-    """
-    wanted = phases or study.phases
-    rows = study.readings[study.readings["phase"].isin(wanted)]
-    values = rows["likelihood"] if rating == "likelihood" else (rows["label"] == study.positive).astype(float)
-    rows = rows.assign(rating=values, modality=rows["phase"])
-    known = rows[(rows["truth"] != "") & np.isfinite(rows["rating"])]
-    per_reader = known.groupby("reader")["phase"].nunique()
-    readers = set(per_reader[per_reader == len(wanted)].index)
-    known = known[known["reader"].isin(readers)]
-    size = known.groupby("case").size()
-    whole = set(size[size == len(readers) * len(wanted)].index)
-    if not whole:
-        raise Refused(f"No case has a reference standard and a {rating} from every reader in every phase.")
-    table = known[known["case"].isin(whole)].sort_values(["case", "reader"], kind="stable")
-    table = table.assign(truth=(table["truth"] == study.positive).astype(int))
-    return Crossed(
-        crossed_ratings(table, modalities=wanted),
-        len(study.cases_asked) - len(whole),
-        tuple(sorted(set(study.readers_asked) - readers)),
-    )
-
-
 def model_scores(study: StudyReadings, cases: tuple[str, ...]) -> np.ndarray:
     """The model's scores (N,) of these cases; `Refused` where one has none."""
     per_case = study.readings.dropna(subset=["score"]).drop_duplicates("case").set_index("case")["score"]
@@ -227,6 +201,13 @@ def model_scores(study: StudyReadings, cases: tuple[str, ...]) -> np.ndarray:
     if not np.isfinite(scores).all():
         raise Refused(f"The model has no stored result for {int((~np.isfinite(scores)).sum())} of {len(cases)} cases.")
     return scores
+
+
+def model_threshold(study: StudyReadings) -> float | None:
+    """The lowest score that the model called positive: its operating point as far as this study's cases tell."""
+    known = study.readings.dropna(subset=["score"])
+    scores = known.loc[known["predicted"] == study.positive, "score"]
+    return None if scores.empty else float(scores.min())
 
 
 def effect_table(study: StudyReadings) -> pd.DataFrame:
@@ -243,28 +224,40 @@ def effect_table(study: StudyReadings) -> pd.DataFrame:
     both = both.rename(columns={
         "truth_unaided": "truth", "predicted_unaided": "model", "label_unaided": "unaided", "label_aided": "aided",
     })  # fmt: skip
-    return both.drop(columns=["truth_aided", "predicted_aided"])
+    return both.drop(columns=["truth_aided", "predicted_aided"]).assign(patient=study.patients_of(both))
 
 
-def strategy_table(study: StudyReadings, phase: str) -> pd.DataFrame:
-    """Readings of one phase as `what_if` takes them; `score` is there where the model has a result of every case."""
+def strategy_table(study: StudyReadings, phase: str, cut: Cut = CLASS) -> pd.DataFrame:
+    """Readings of one phase as `what_if` takes them, recalled where they are positive by `cut`; those that it says nothing of are
+    left out. `score` is there where the model has a result of every case.
+    """
     rows = study.readings[(study.readings["phase"] == phase) & (study.readings["truth"] != "")]
+    rows = rows.assign(recalled=called(rows, study.positive, cut)).dropna(subset=["recalled"])
     score = (
         rows.dropna(subset=["score"]).drop_duplicates("case").set_index("case")["score"]
     )  # one of a case, as `model_scores`
     table = pd.DataFrame({
         "case": rows["case"], "reader": rows["reader"], "truth": (rows["truth"] == study.positive).astype(int),
-        "recalled": (rows["label"] == study.positive).astype(int), "score": rows["case"].map(score),
+        "recalled": rows["recalled"].astype(int), "score": rows["case"].map(score), "patient": study.patients_of(rows),
     })  # fmt: skip
     return table if np.isfinite(table["score"]).all() else table.drop(columns="score")
 
 
 def ratings_of(study: StudyReadings, phase: str, what: What = "label") -> Ratings:
-    """Classes, BI-RADS categories or likelihoods of one phase, as agreement statistics take them; `Refused` without any."""
+    """Classes, BI-RADS categories or likelihoods of one phase, as agreement statistics take them; `Refused` without any.
+
+    The categories are all there could be, whatever occurs: coefficients that count them are the same as in daily work.
+    """
     rows = study.readings[study.readings["phase"] == phase]
     given = rows[what].where(rows[what].notna() & (rows[what] != ""), None)
-    order = {"label": get_task(study.task).classes, "birads": BIRADS}.get(what, ())
+    order = {"label": get_task(study.task).classes, "birads": BIRADS}.get(what) or _likelihoods(rows["likelihood"])
     return ratings_table(rows.drop(columns=what).assign(rating=given), order)
+
+
+def _likelihoods(given: pd.Series) -> tuple[str, ...]:
+    """`LIKELIHOODS`, and between them the fractions that imported studies may hold."""
+    fractions = {repr(float(v)) for v in given.dropna().unique() if v != int(v)}
+    return tuple(sorted((*LIKELIHOODS, *fractions), key=float)) if fractions else LIKELIHOODS
 
 
 def repeat_ratings(study: StudyReadings, phase: str, what: What = "label") -> pd.DataFrame:
@@ -291,40 +284,48 @@ def model_codes(study: StudyReadings, ratings: Ratings) -> np.ndarray:
     return per_case.reindex(list(ratings.cases)).map(places).fillna(-1).to_numpy(np.int64)
 
 
-def reader_figures(study: StudyReadings) -> dict[tuple[str, str], Mapping[str, Estimate]]:
+def reader_figures(study: StudyReadings, cut: Cut = CLASS) -> dict[tuple[str, str], Mapping[str, Estimate]]:
     """(reader, phase) -> accuracy, sensitivity, specificity, auc, seconds of that reader's own readings with a reference.
 
-    Sensitivity and specificity are of the class given, AUC of the likelihood; the latter three are left out of tasks without
-    a positive class. Wilson, DeLong and Student's t intervals over cases.
+    Accuracy is of the class given, sensitivity and specificity of what is positive by `cut`, AUC of the likelihood; the latter
+    three are left out of tasks without a positive class. Wilson and DeLong intervals, over patients where some have several
+    cases, and Student's t over cases.
     """
     positive = get_task(study.task).positive
     found = {}
     for reader in study.readers:
         for phase in study.phases:
             own = study.readings[(study.readings["reader"] == reader) & (study.readings["phase"] == phase)]
-            found[reader, phase] = _figures(own, positive)
+            found[reader, phase] = _figures(own.assign(patient=study.patients_of(own)), positive, cut)
     return found
 
 
-def _figures(rows: pd.DataFrame, positive: str | None) -> dict[str, Estimate]:
+def _figures(rows: pd.DataFrame, positive: str | None, cut: Cut) -> dict[str, Estimate]:
     timed = rows["seconds"].dropna().to_numpy()
     rows = rows[rows["truth"] != ""]
-    right = (rows["label"] == rows["truth"]).to_numpy()
-    figures = {"accuracy": wilson(int(right.sum()), len(right))}
+    right, patients = (rows["label"] == rows["truth"]).to_numpy(), rows["patient"].to_numpy(str)
+    figures = {"accuracy": clustered_proportion(right, patients)}
     if positive is not None:
-        cancer, called = (rows["truth"] == positive).to_numpy(), (rows["label"] == positive).to_numpy()
-        figures["sensitivity"] = wilson(int((called & cancer).sum()), int(cancer.sum()), reason="no positive cases")
-        figures["specificity"] = wilson(
-            int((~called & ~cancer).sum()), int((~cancer).sum()), reason="no negative cases"
-        )
-        known = np.isfinite(rows["likelihood"].to_numpy())
+        figures |= _sensitivity_and_specificity(rows, positive, cut)
+        cancer, known = (rows["truth"] == positive).to_numpy(), np.isfinite(rows["likelihood"].to_numpy())
         figures["auc"] = (
-            auc(cancer[known].astype(int), rows["likelihood"].to_numpy()[known])
+            auc(cancer[known].astype(int), rows["likelihood"].to_numpy()[known], patients=patients[known])
             if known.any()
             else undefined(0, "DeLong", "no likelihoods were given")
         )
     figures["seconds"] = mean_estimate(timed, upper=np.inf, method="Student's t")
     return figures
+
+
+def _sensitivity_and_specificity(rows: pd.DataFrame, positive: str, cut: Cut) -> dict[str, Estimate]:
+    """Of the readings of which `cut` says anything."""
+    said, cancer = called(rows, positive, cut), (rows["truth"] == positive).to_numpy()
+    known, yes, patients = np.isfinite(said), said == 1, rows["patient"].to_numpy(str)
+    found = {}
+    for name, own, hits in (("sensitivity", cancer & known, yes), ("specificity", ~cancer & known, ~yes)):
+        reason = f"no {'positive' if name == 'sensitivity' else 'negative'} cases"
+        found[name] = clustered_proportion(hits[own], patients[own], reason=reason)
+    return found
 
 
 def _score(probabilities: Any, positive: str | None) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy.orm import Session
@@ -38,11 +39,11 @@ def own_study(session: Session, study: ReaderStudy) -> StudyReadings:
     if table.empty:
         raise Refused("Nothing was read in this study.")
     origin: Origin = "simulated" if study.simulated else "study"
-    rows = stored_readings(table, get_task(study.task))
+    rows, names = stored_readings(table, get_task(study.task)), study_results.pseudonyms(session, study.id)
     gone = {withdrawal.reader for withdrawal in readers.list_withdrawals(session, study.id)}
     stayed = tuple(name for name in readers.list_readers(session, study.id) if name not in gone)
     asked = Asked(tuple(reader_studies.list_cases(session, study.id)), stayed, tuple(sorted(gone)))
-    return StudyReadings(study.name, study.task, rows, origin, asked=asked)
+    return StudyReadings(study.name, study.task, rows, origin, asked=asked, pseudonyms=names)
 
 
 def imported_study(session: Session, study: ImportedStudy) -> StudyReadings:
@@ -56,31 +57,35 @@ def names_of_imported(study: StudyReadings) -> dict[str, str]:
     return {reader: reader for reader in study.rows["reader"].unique()}
 
 
-def write_study(study: StudyReadings, names: dict[str, str], path: Path, *, comments: bool = False) -> int:
-    """Write the readings as the ending of `path` says (one of `KINDS`) and give their number; readers have pseudonyms.
+@dataclass(frozen=True)
+class Written:
+    """What a file holds: `readings` of `readers` readers; `left_out` readings are not in it; `rating` of `.imrmc`, else empty."""
 
-    `.imrmc` holds first readings only, and likelihoods, or classes where some reader gave none. `Refused` for another ending.
+    readings: int
+    readers: int
+    left_out: int = 0
+    rating: str = ""
+
+
+def write_study(study: StudyReadings, names: dict[str, str], path: Path, *, comments: bool = False) -> Written:
+    """Write the readings as the ending of `path` says (one of `KINDS`); readers have pseudonyms.
+
+    `.imrmc` holds first readings with a reference standard only, and likelihoods, or classes where nobody gave one. `Refused`
+    for another ending, and as `core.study_exchange.imrmc_file`.
     """
     kind = path.suffix.lower()
     if kind not in KINDS:
         raise Refused(f"The file's ending says what is written: {', '.join(KINDS)}.")
     if kind == ".imrmc":
-        path.write_text(imrmc_text(study, names))
-        return len(study.readings)
+        made = study_exchange.imrmc_file(study, names)
+        path.write_text(made.text)
+        return Written(made.readings, made.readers, len(study.rows) - made.readings, made.rating)
     table = study_exchange.export_table(study, names, comments=comments)
     if kind == ".parquet":
         table.to_parquet(path, index=False)
     else:
         table.to_csv(path, index=False)
-    return len(table)
-
-
-def imrmc_text(study: StudyReadings, names: dict[str, str]) -> str:
-    """The .imrmc text, of the classes where some reader gave no likelihood."""
-    try:
-        return study_exchange.imrmc_text(study, names)
-    except Refused:
-        return study_exchange.imrmc_text(study, names, "class")
+    return Written(len(table), table["reader"].nunique())
 
 
 def add_study_file(session: Session, data: bytes, file: str, task: str, named: tuple[str, str]) -> ImportedStudy | None:

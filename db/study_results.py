@@ -9,6 +9,7 @@ import pandas as pd
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from core.reader_records import ReaderStudy
 from core.records import Refused
 from db.adjudication import adjudicated_references
 from db.exposures import readings_seen_before
@@ -27,21 +28,33 @@ def result_readings(session: Session, number: int) -> pd.DataFrame:
 
     Columns of `study_readings`, and predicted and probabilities (class -> 0–1, None where the model made no prediction) as this
     reader saw them with the case; where none was shown to them, as the study's other readers saw them last, else the newest;
-    adjudicated (a class, or empty), protocol, and seen_before (whether the reader had seen a model's result of the case before,
-    elsewhere). `Refused` until the study is closed.
+    adjudicated (a class, or empty), patient (see `patient_codes`), protocol, and seen_before (whether the reader had seen a
+    model's result of the case before, elsewhere). `Refused` until the study is closed.
     """
     table = study_readings(session, number)
     study = get_reader_study(session, number)
     assert study is not None
     said = _results_beside(session, table, study.model_version)
-    decided = adjudicated_references(session, study.task)
+    decided, patients = adjudicated_references(session, study.task), patient_codes(session, study)
     return table.assign(
         predicted=[predicted for predicted, _ in said],
         probabilities=[probabilities for _, probabilities in said],
         adjudicated=[decided.get(case, "") for case in table["study_id"]],
+        patient=[patients.get(case, "") for case in table["study_id"]],
         protocol=study.protocol,
         seen_before=table["id"].isin(readings_seen_before(session, number)),
     )
+
+
+def patient_codes(session: Session, study: ReaderStudy) -> dict[str, str]:
+    """Case -> P001, P002, … by lot from the study's seed: cases of one patient share a code. Cases without a patient have none."""
+    cases, found = list_cases(session, study.id), {}
+    for start in range(0, len(cases), _CHUNK):
+        query = select(StudyRow.id, StudyRow.patient_id).where(StudyRow.id.in_(cases[start : start + _CHUNK]))
+        found |= {case: patient for case, patient in session.execute(query) if patient}
+    drawn = sorted(set(found.values()), key=lambda patient: drawn_number(study.seed, "patient", study.id, patient))
+    codes = {patient: f"P{place:03d}" for place, patient in enumerate(drawn, start=1)}
+    return {case: codes[patient] for case, patient in found.items()}
 
 
 def panel_readings(session: Session, number: int, reader: str) -> pd.DataFrame:

@@ -39,7 +39,7 @@ else:
             persist_state="session",
         )
     if part == "With the model":
-        daily_agreement.overview(counts, task)
+        daily_agreement.overview(scope, counts, task)
     elif part == "Groups and time":
         daily_agreement.groups(scope, task)
     elif part == "Disagreements":

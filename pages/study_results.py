@@ -19,6 +19,8 @@ from pages.ui import (
     study_effect,
     study_exchange,
     study_head,
+    study_mrmc,
+    study_planner,
     study_readers,
     study_regions,
 )
@@ -39,11 +41,11 @@ def sections(user: User, study: Finished, readings: StudyReadings) -> None:
     """Only the section that is open runs."""
     parts: dict[str, Callable[[], None]] = {
         "Readers": lambda: study_readers.readers(readings),
-        "MRMC": lambda: study_readers.mrmc(readings),
+        "MRMC": lambda: study_mrmc.mrmc(readings),
         "Effect of the model": lambda: study_effect.effect(readings),
         "Agreement": lambda: agreement(study, readings),
         "What if": lambda: study_effect.strategies(readings),
-        "Planner": lambda: study_readers.planner(readings),
+        "Planner": lambda: study_planner.planner(readings),
         "Regions and heatmaps": lambda: study_regions.show(user, study, readings),
         "Data": lambda: study_exchange.downloads(user, study, readings),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from core.records import Refused
 if TYPE_CHECKING:
     import pandas as pd
 
+    from core.statistics.mrmc_margin import NonInferiority
     from core.statistics.mrmc_records import Contrast, MrmcResult, OverallTest
     from core.statistics.mrmc_standalone import StandAloneResult
 
@@ -40,6 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "compare this reader, a stand-alone model, with the others; one modality"
     parser.add_argument("--model", default="", metavar="READER", help=text)
     parser.add_argument("--model-threshold", type=float, metavar="T", help="of the model (default: --threshold)")
+    text = "also test that the second modality (or the model) is not worse than the first (the readers) by M or more"
+    parser.add_argument("--margin", type=float, metavar="M", help=text)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
@@ -54,12 +58,51 @@ def run(options: argparse.Namespace) -> int:
         study, scores = split_model(table, options.model, positive=options.positive)
         own = options.threshold if options.model_threshold is None else options.model_threshold
         found = against_readers(study, scores, options.figure, options.method, (options.threshold, own))
-        print(json.dumps(_standalone_json(found)) if options.json else _standalone_text(found, options))
+        tested = _non_inferiority(found.differences, options.margin)
+        print(json.dumps(_standalone_json(found) | _margin_json(tested)) if options.json
+              else _standalone_text(found, options) + _margin_text(tested))  # fmt: skip
         return 0
     study = crossed_ratings(table, positive=options.positive, modalities=options.modalities)
+    if options.margin is not None and len(study.modalities) != 2:
+        raise Refused(f"--margin compares two modalities, not {len(study.modalities)}; pick them, the reference first.")
     result = analyse(study, options.figure, options.method, options.threshold)
-    print(json.dumps(_json(result)) if options.json else _text(result, options))
+    tested = _non_inferiority(
+        {kind: a.differences[0] for kind, a in result.analyses.items() if a.differences}, options.margin
+    )
+    print(
+        json.dumps(_json(result) | _margin_json(tested))
+        if options.json
+        else _text(result, options) + _margin_text(tested)
+    )
     return 0
+
+
+def _non_inferiority(contrasts: Mapping[str, Contrast], margin: float | None) -> dict[str, NonInferiority]:
+    """By what it generalises to; nothing where no margin was asked for. New is the second modality, or the model."""
+    from core.statistics.mrmc_margin import non_inferiority
+    from core.statistics.mrmc_standalone import MODEL
+
+    if margin is None:
+        return {}
+    return {
+        kind: non_inferiority(c, margin, c.first if c.first == MODEL else c.second) for kind, c in contrasts.items()
+    }
+
+
+def _margin_json(tested: dict[str, NonInferiority]) -> dict[str, Any]:
+    return {"non_inferiority": {kind: {**asdict(n), "shown": n.shown} for kind, n in tested.items()}} if tested else {}
+
+
+def _margin_text(tested: dict[str, NonInferiority]) -> str:
+    if not tested:
+        return ""
+    first = next(iter(tested.values()))
+    rows = [
+        (_TITLES[kind], n.reason or f"lower 95 % limit {n.low:+.4f}", p_text(n.p), "shown" if n.shown else "not shown")
+        for kind, n in tested.items()
+    ]
+    title = f"{first.new} not worse than {first.reference} by {first.margin:g} or more (one-sided, level 0.025)"
+    return f"\n\n{title}\n{aligned(rows)}"
 
 
 def _table(options: argparse.Namespace) -> pd.DataFrame:

@@ -26,16 +26,21 @@ class LimitsOfAgreement:
 def icc_2_1(values: np.ndarray) -> Estimate:
     """Intraclass correlation of single ratings (N, R), readers and cases random, absolute agreement: ICC(2,1).
 
-    Shrout & Fleiss 1979; interval of McGraw & Wong 1996, table 7 (ICC(A,1)). Cases that a reader did not rate (NaN) are left
-    out; n counts the rest. Undefined for fewer than two cases or readers, or ratings that are all equal.
+    Shrout & Fleiss 1979; interval of McGraw & Wong 1996, table 7 (ICC(A,1)). Readers without any rating are left out, and then
+    cases that one of the rest did not rate (NaN); n counts the others. Undefined for fewer than two cases or readers, or ratings
+    that are all equal.
     """
     given = np.asarray(values, dtype=np.float64)
     if given.ndim != 2:
         raise ValueError(f"values must have shape (N, R), not {given.shape}")
+    given = given[:, np.isfinite(given).any(axis=0)]
     full = given[np.isfinite(given).all(axis=1)]
     (n, k), method = full.shape, "McGraw & Wong 1996"
     if n < 2 or k < 2:
-        return undefined(n, method, "at least two readers must have rated the same two cases")
+        few = f"{('none was', 'only one was')[n]} rated by all {k} readers" if k > 1 else "only one reader rated any"
+        return undefined(
+            n, method, f"at least two cases that every reader rated are needed, and {few}" if k else "no ratings"
+        )
     grand, rows, columns = full.mean(), full.mean(axis=1), full.mean(axis=0)
     between = k * float(np.sum((rows - grand) ** 2)) / (n - 1)
     readers = n * float(np.sum((columns - grand) ** 2)) / (k - 1)

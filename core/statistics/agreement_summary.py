@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -46,39 +47,74 @@ class PairwiseMatrix:
     estimates: Mapping[tuple[str, str], Estimate]
 
 
-def agreement_summary(ratings: Ratings, level: Level = "nominal", positive: str = "") -> dict[str, Estimate]:
-    """Every coefficient that the level of measurement allows, by name.
+def agreement_summary(
+    ratings: Ratings,
+    level: Level = "nominal",
+    positive: str = "",
+    *,
+    ordered: Sequence[str] = (),
+    only: Sequence[str] = (),
+) -> dict[str, Estimate]:
+    """Every coefficient that the level of measurement allows, by name; or `only` those, and nothing is computed of the others.
 
-    nominal: unweighted ones; ordinal adds linear and quadratic weights by the categories' order; interval weighs by their
-    values and adds ICC(2,1). `positive` adds agreement on that category and, where there are two, on the other. Raises `Refused`
-    for interval with categories that are no numbers, and for a `positive` that is no category.
+    nominal: unweighted ones; ordinal adds linear and quadratic weights by the categories' order, of which `ordered` are those
+    that have one (by default all): ratings in others count in unweighted coefficients alone. interval weighs by their values and
+    adds ICC(2,1). `positive` adds agreement on that category and, where there are two, on the other. Raises `Refused` for
+    interval with categories that are no numbers, and for a `positive` that is no category.
     """
-    counts, codes, size = ratings.counts, ratings.codes, len(ratings.categories)
-    values = ratings.values if level == "interval" else None
-    if level == "interval" and values is None:
+    if level == "interval" and ratings.values is None:
         raise Refused("The interval level needs ratings that are numbers.")
-    found = {
-        "percent agreement": percent_agreement(counts),
-        "Fleiss' kappa": fleiss_kappa(counts),
-        "Conger's kappa": conger_kappa(codes, size),
-        "Gwet's AC1": gwet_ac(counts),
-        "Brennan–Prediger": brennan_prediger(counts),
-        "Krippendorff's alpha": krippendorff_alpha(counts, "nominal"),
+    found = _coefficients(ratings, level, positive, ordered)
+    unknown = [name for name in only if name not in found]
+    if unknown:
+        raise ValueError(f"no such coefficient at this level: {unknown[0]!r}")
+    return {name: made() for name, made in found.items() if not only or name in only}
+
+
+def coefficient_names(level: Level, categories: Sequence[str], positive: str = "") -> tuple[str, ...]:
+    """The names of all that `agreement_summary` gives of ratings in these categories."""
+    return tuple(
+        _coefficients(Ratings((), (), tuple(categories), np.zeros((0, 0), dtype=np.int64)), level, positive, ())
+    )
+
+
+def _coefficients(
+    ratings: Ratings, level: Level, positive: str, ordered: Sequence[str]
+) -> dict[str, Callable[[], Estimate]]:
+    """Name -> what computes it; tables that several need are made once, and only where one of them is asked for."""
+    counts = cache(lambda: ratings.counts)
+    found: dict[str, Callable[[], Estimate]] = {
+        "percent agreement": lambda: percent_agreement(counts()),
+        "Fleiss' kappa": lambda: fleiss_kappa(counts()),
+        "Conger's kappa": lambda: conger_kappa(ratings.codes, len(ratings.categories)),
+        "Gwet's AC1": lambda: gwet_ac(counts()),
+        "Brennan–Prediger": lambda: brennan_prediger(counts()),
+        "Krippendorff's alpha": lambda: krippendorff_alpha(counts(), "nominal"),
     }
     if level != "nominal":
-        for name in ("linear", "quadratic"):
-            table = agreement_weights(size, name, values)
-            found[f"Fleiss' kappa, {name}"] = fleiss_kappa(counts, table)
-            found[f"Conger's kappa, {name}"] = conger_kappa(codes, size, table)
-            found[f"Gwet's AC2, {name}"] = gwet_ac(counts, table)
-        found[f"Krippendorff's alpha, {level}"] = krippendorff_alpha(counts, level, values=values)
-    if values is not None:
-        found["ICC(2,1)"] = icc_2_1(np.where(codes >= 0, values[codes], np.nan))
+        found |= _weighted(ratings.only(ordered) if ordered else ratings, level)
+    if level == "interval":
+        found["ICC(2,1)"] = lambda: icc_2_1(np.where(ratings.codes >= 0, ratings.values[ratings.codes], np.nan))
     if positive:
         place = _place(ratings.categories, positive)
-        found[f"agreement on {positive}"] = specific_agreement(counts, place)
-        if size == 2:
-            found[f"agreement on {ratings.categories[1 - place]}"] = specific_agreement(counts, 1 - place)
+        for code in (place, 1 - place) if len(ratings.categories) == 2 else (place,):
+            found[f"agreement on {ratings.categories[code]}"] = lambda code=code: specific_agreement(counts(), code)
+    return found
+
+
+def _weighted(ratings: Ratings, level: Level) -> dict[str, Callable[[], Estimate]]:
+    """Coefficients with partial credit: by the categories' order, or at the interval level by their values."""
+    size, values = len(ratings.categories), ratings.values if level == "interval" else None
+    counts = cache(lambda: ratings.counts)
+    found: dict[str, Callable[[], Estimate]] = {}
+    for name in ("linear", "quadratic"):
+        table = agreement_weights(size, name, values)
+        found |= {
+            f"Fleiss' kappa, {name}": lambda table=table: fleiss_kappa(counts(), table),
+            f"Conger's kappa, {name}": lambda table=table: conger_kappa(ratings.codes, size, table),
+            f"Gwet's AC2, {name}": lambda table=table: gwet_ac(counts(), table),
+        }
+    found[f"Krippendorff's alpha, {level}"] = lambda: krippendorff_alpha(counts(), level, values=values)
     return found
 
 

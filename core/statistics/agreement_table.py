@@ -40,6 +40,17 @@ class Ratings:
         numbers = [_number(name) for name in self.categories]
         return None if None in numbers else np.array(numbers, dtype=np.float64)
 
+    @property
+    def given(self) -> int:
+        """How many ratings there are."""
+        return int(np.count_nonzero(self.codes >= 0))
+
+    def only(self, categories: Sequence[str]) -> Ratings:
+        """The ratings in some categories, which are in order; all others are gaps."""
+        place = {name: code for code, name in enumerate(categories)}
+        codes = np.array([*(place.get(name, -1) for name in self.categories), -1], dtype=np.int64)[self.codes]
+        return Ratings(self.cases, self.readers, tuple(categories), codes)
+
 
 def counts_of(codes: np.ndarray, n_categories: int) -> np.ndarray:
     """Counts (N, C) of codes (N, R), −1 being no rating."""

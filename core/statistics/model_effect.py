@@ -9,7 +9,14 @@ import numpy as np
 import pandas as pd
 
 from core.records import Estimate, Refused
-from core.statistics.crossed_resampling import CrossedTotals, Totals, crossed_estimate, crossed_totals, ratio
+from core.statistics.crossed_resampling import (
+    CrossedTotals,
+    Totals,
+    crossed_estimate,
+    crossed_totals,
+    patients_of_cases,
+    ratio,
+)
 
 COLUMNS = ("case", "reader", "truth", "model", "unaided", "aided")
 _SECONDS = ("seconds_unaided", "seconds_aided")
@@ -70,9 +77,10 @@ def model_effect(readings: pd.DataFrame, positive: str, *, replicates: int = 200
 
     `positive` is the class that sensitivity is of. Columns seconds_unaided and seconds_aided, likelihood_unaided and
     likelihood_aided (0–100, of the positive class) may be there; readings without them do not count for time and likelihood.
-    Intervals: seeded percentile bootstrap over cases (within the truth) and readers, see `crossed_resampling`. Raises `Refused`
-    for missing columns or cells, a reader with two readings of a case, and a case with two truths. `model` is what this reader was
-    shown: it may differ between the readers of a case.
+    Intervals: seeded percentile bootstrap over cases (within the truth) and readers, see `crossed_resampling`; over patients
+    where the column patient says that some have several cases. Raises `Refused` for missing columns or cells, a reader with two
+    readings of a case, and a case with two truths. `model` is what this reader was shown: it may differ between the readers of a
+    case.
     """
     table = _checked(readings)
     cases, readers = (pd.Categorical(table[name], categories=pd.unique(table[name])) for name in ("case", "reader"))
@@ -83,7 +91,7 @@ def model_effect(readings: pd.DataFrame, positive: str, *, replicates: int = 200
         cells[name][cases.codes, readers.codes] = values
     strata = np.zeros(shape[0], dtype=np.int64)
     strata[cases.codes] = table["truth"] == positive
-    totals = crossed_totals(cells, strata, replicates=replicates, seed=seed)
+    totals = crossed_totals(cells, strata, patients=patients_of_cases(table), replicates=replicates, seed=seed)
     timed, likely = (set(names) <= set(table.columns) for names in (_SECONDS, _LIKELIHOODS))
     return ModelEffect(
         tuple(readers.categories),
@@ -204,5 +212,5 @@ def _estimate(
     totals: CrossedTotals, readings: np.ndarray, figure: Callable[[Totals], np.ndarray], bounds: tuple[float, float]
 ) -> Estimate:
     """A figure of the `readings` (N, R) that belong to it."""
-    n, units = int(readings.sum()), int(np.any(readings > 0, axis=1).sum())
+    n, units = int(readings.sum()), totals.units(np.any(readings > 0, axis=1))
     return crossed_estimate(totals, figure, n=n, units=units, reason="no such readings", bounds=bounds)

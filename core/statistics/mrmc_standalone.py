@@ -56,20 +56,17 @@ def against_readers(
     """
     if len(study.modalities) != 1:
         raise Refused(f"A stand-alone model is compared in one modality, not in {len(study.modalities)}; pick one.")
-    scores = np.asarray(model, dtype=np.float64)
+    scores, ratings, cut = np.asarray(model, dtype=np.float64), study.ratings, None
     if scores.shape != study.truth.shape or not np.isfinite(scores).all():
         raise ValueError(f"the model needs a finite score for each of {len(study.truth)} cases")
-    threshold = thresholds[0]
     if figure != "auc":
         if None in thresholds:
             raise Refused(f"The {figure} needs a threshold for the readers and one for the model.")
-        scores = scores - thresholds[1] + threshold  # both are cut at the readers' threshold then
-    both = np.concatenate([study.ratings, scores[None, None]], axis=1)  # (1, R + 1, N)
+        ratings, scores, cut = ratings >= thresholds[0], scores >= thresholds[1], 0.5  # each by its own: calls, 1 or 0
+    both = np.concatenate([ratings, scores[None, None]], axis=1).astype(np.float64)  # (1, R + 1, N)
     names = (*study.readers, MODEL)
-    found = figures_of(
-        CrossedRatings(study.modalities, names, study.cases, study.truth, both), figure, covariance, threshold
-    )
-    return _result(found, study, threshold, covariance)
+    found = figures_of(CrossedRatings(study.modalities, names, study.cases, study.truth, both), figure, covariance, cut)
+    return _result(found, study, thresholds[0], covariance)
 
 
 def _result(found: Figures, study: CrossedRatings, threshold: float | None, covariance: Covariance) -> StandAloneResult:

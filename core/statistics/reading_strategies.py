@@ -16,7 +16,15 @@ import numpy as np
 import pandas as pd
 
 from core.records import Estimate, Refused
-from core.statistics.crossed_resampling import CrossedTotals, Totals, crossed_estimate, draw_weights
+from core.statistics.crossed_resampling import (
+    CrossedTotals,
+    Totals,
+    crossed_estimate,
+    draw_weights,
+    drawn_cases,
+    patients_of_cases,
+)
+from core.statistics.linearised import patient_codes
 
 COLUMNS = ("case", "reader", "truth", "recalled")
 Arbitration = Literal["third reader", "consensus"]
@@ -67,12 +75,16 @@ class Strategy:
 
 @dataclass(frozen=True, eq=False)
 class _Readings:
-    """`recalled` and `read` (N, R) in {0, 1}, `truth` (N,) in {0, 1}, the model's `scores` (N,) or None."""
+    """`recalled` and `read` (N, R) in {0, 1}, `truth` (N,) in {0, 1}, the model's `scores` (N,) or None.
+
+    `patients` (N,) are codes of the cases' patients, None where each has one case.
+    """
 
     recalled: np.ndarray
     read: np.ndarray
     truth: np.ndarray
     scores: np.ndarray | None
+    patients: np.ndarray | None
 
 
 def what_if(
@@ -81,9 +93,10 @@ def what_if(
     """Every strategy that the readings and the scenario allow, by name.
 
     One row per reader and case: case, reader, truth and recalled (0 or 1 or booleans), and score, the model's, where strategies
-    with the model are wanted. Intervals: seeded percentile bootstrap over cases (within the truth) and, from four readers on,
-    readers; the prevalence is taken as given. n are the cases behind a figure. Raises `Refused` for missing columns or cells,
-    values that are not 0 or 1, a reader who read a case twice, cases of one truth only.
+    with the model are wanted. Intervals: seeded percentile bootstrap over cases (within the truth), or over patients where the
+    column patient says that some have several, and, from four readers on, readers; the prevalence is taken as given. n are the
+    cases behind a figure. Raises `Refused` for missing columns or cells, values that are not 0 or 1, a reader who read a case
+    twice, cases of one truth only.
     """
     data = _readings(readings)
     names = [name for name in STRATEGIES if _possible(name, data, scenario)]
@@ -91,7 +104,7 @@ def what_if(
     drawn = data.read.shape[1] >= _DRAWN_READERS
     everybody = (np.ones((1, len(data.truth))), np.ones((1, data.read.shape[1])))
     for part, (cases, readers) in enumerate(
-        (everybody, *draw_weights(data.truth, data.read.shape[1], replicates, seed))
+        (everybody, *draw_weights(data.truth, data.read.shape[1], replicates, seed, data.patients))
     ):
         weights = readers if drawn or part == 0 else np.ones_like(readers)
         outcomes = _outcomes(names, data, scenario, weights)
@@ -99,13 +112,14 @@ def what_if(
             for key, values in _class_means(recall, reads, cases, data.truth).items():
                 found.setdefault(f"{name}.{key}", []).append(values)
     n, r = data.read.shape
-    sources = f"bootstrap of {replicates} over {n} cases" + (
+    sources = f"bootstrap of {replicates} over {drawn_cases(n, data.patients)}" + (
         f" and {r} readers" if drawn else f", {r} readers as they are"
     )
     totals = CrossedTotals(
         {key: parts[0] for key, parts in found.items()},
         {key: np.concatenate(parts[1:]) for key, parts in found.items()},
         sources,
+        data.patients,
     )
     return {name: _strategy(name, totals, scenario, data.truth) for name in names}
 
@@ -136,7 +150,7 @@ def _readings(table: pd.DataFrame) -> _Readings:
     truth = per_case["truth"].astype(np.int64)
     if len(np.unique(truth)) < 2:
         raise Refused("Positive and negative cases are needed.")
-    return _Readings(recalled, read, truth, per_case.get("score"))
+    return _Readings(recalled, read, truth, per_case.get("score"), patient_codes(patients_of_cases(table), len(truth)))
 
 
 def _possible(name: str, data: _Readings, scenario: Scenario) -> bool:
@@ -229,7 +243,7 @@ def _figure(name: str, figure: str, totals: Totals, prevalence: float) -> np.nda
 
 
 def _strategy(name: str, totals: CrossedTotals, scenario: Scenario, truth: np.ndarray) -> Strategy:
-    sizes = {"sensitivity": int(truth.sum()), "specificity": int((1 - truth).sum())}
+    behind = {"sensitivity": truth == 1, "specificity": truth == 0}
     figures, changes = {}, {}
     for figure in FIGURES:
         if figure == "found_per_1000":
@@ -238,9 +252,13 @@ def _strategy(name: str, totals: CrossedTotals, scenario: Scenario, truth: np.nd
                 if "sensitivity" in known:
                     known[figure] = _scaled(known["sensitivity"], scale)
             continue
-        n = sizes.get(figure, len(truth))
+        cases = behind.get(figure, np.ones(len(truth), dtype=bool))
         reads = figure == "reads_per_1000"
-        own = {"n": n, "units": n, "reason": "no case is recalled" if figure == "ppv" else "too few readers"}
+        own = {
+            "n": int(cases.sum()),
+            "units": totals.units(cases),
+            "reason": "no case is recalled" if figure == "ppv" else "too few readers",
+        }
         figures[figure] = crossed_estimate(
             totals, lambda t, f=figure: _figure(name, f, t, scenario.prevalence),
             **own, bounds=(0.0, np.inf) if reads else (0.0, 1.0),

@@ -35,11 +35,17 @@ def export_study(options: argparse.Namespace) -> int:
     written = study_files.write_study(study, names, options.out, comments=options.comments)
     facts = {
         "study": study.name,
-        "readings": written,
+        "readings": written.readings,
+        "readers": written.readers,
+        "left_out": written.left_out,
         "simulated": study.origin == "simulated",
         "file": str(options.out),
     }
-    say(options, facts, f"{options.out}: {written:,} readings of {len(study.readers)} readers.")
+    words = f"{options.out}: {written.readings:,} readings of {written.readers} reader{'s' * (written.readers != 1)}"
+    if written.rating:
+        facts["rating"] = written.rating
+        words += f", rating: {written.rating}; {written.left_out:,} left out (second, withdrawn, or without rating or reference)"
+    say(options, facts, f"{words}.")
     return 0
 
 

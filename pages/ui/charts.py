@@ -9,6 +9,8 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from pages.ui.downloads import table_downloads
+
 _FORMAT = "chart_format"
 
 
@@ -27,8 +29,9 @@ def chart(
     *,
     file: str = "",
     on_select: Callable[[], None] | None = None,
+    parquet: bool = False,
 ) -> None:
-    """Show a figure under the key `name`; `data` is called only when its CSV is asked for.
+    """Show a figure under the key `name`; `data` is called only when its CSV (or, where offered, its Parquet) is asked for.
 
     `file` names the downloads (by default `name`); `on_select` is called when a point is clicked.
     """
@@ -42,7 +45,10 @@ def chart(
         },
     }  # fmt: skip
     st.plotly_chart(figure, key=name, config=config, **options)
-    csv(data, name, file)
+    if parquet:
+        table_downloads({file: data})
+    else:
+        csv(data, name, file)
 
 
 def csv(data: Callable[[], pd.DataFrame], name: str, file: str = "") -> None:

@@ -11,7 +11,6 @@ import streamlit as st
 from core import figures, figures_readers
 from core.daily_readings import DailyReadings
 from core.records import Estimate
-from core.statistics.agreement import cohen_kappa_from_table, raw_agreement_from_table
 from core.statistics.agreement_groups import agreement_by_class, agreement_in_groups, table_of_counts
 from core.statistics.agreement_summary import PairStatistic, PairwiseMatrix, of_tables
 from core.tasks import TASKS
@@ -37,36 +36,40 @@ _OF_CLASS = {
 Groupings = Mapping[str, Callable[[], pd.Categorical]]
 
 
-def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per model and reviewer of a task's counts: n, raw agreement and Cohen's kappa."""
-    rows = []
-    for (model, version, task, reviewer), own in table.groupby(["model_name", "model_version", "task", "reviewer"]):
-        square = table_of_counts(own, TASKS[task].classes)
-        rows.append(
-            {
-                "Reviewer": reviewer,
-                "Model": f"{model} · {version[:8]}",
-                "n": int(square.sum()),
-                "Raw agreement": figures.estimate_text(raw_agreement_from_table(square)),
-                "Cohen's kappa": figures.estimate_text(cohen_kappa_from_table(square)),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def overview(counts: pd.DataFrame, task: str) -> None:
+def overview(scope: Scope, counts: pd.DataFrame, task: str) -> None:
     """Reviewers and models, and the table of classes."""
     own = counts[counts["task"] == task]
     classes = TASKS[task].classes
-    rows = summary(own)
+    found = daily_data.readings(scope, task)
+    pairs = by_model_and_reviewer(found, task)
+    names = dict(zip(own["model_version"], own["model_name"], strict=True))
+    rows = pd.DataFrame([
+        {"Reviewer": reviewer, "Model": f"{names.get(version, 'Model')} · {version[:8]}", "n": e["raw"].n,
+         **{title: text(e[key]) for key, title in _FIGURES.items()}}
+        for (reviewer, version), e in pairs.items()
+    ])  # fmt: skip
     left, right = st.columns([3, 2], gap="large")
     with left:
-        st.dataframe(rows, hide_index=True, alt="Agreement by model and reviewer")
-        table_downloads({"agreement-summary": lambda: rows})
+        shown(rows, "Agreement by model and reviewer")
+        st.caption("95 % intervals are over patients, as under **Groups and time**.")
+        table_downloads({"agreement-summary": lambda: long_rows(
+            {"reviewer and model": {f"{who}, {names.get(version, '')} {version}": e for (who, version), e in pairs.items()}}
+        )})  # fmt: skip
     with right:
         cells = own.groupby(["label", "predicted"], as_index=False)["n"].sum()
         figure = figures.agreement_figure(table_of_counts(own, classes), classes)
         chart(figure, f"matrix-{task}", lambda: cells, file="agreement-classes")
+
+
+def by_model_and_reviewer(found: DailyReadings, task: str) -> dict[tuple[str, str], Mapping[str, Estimate]]:
+    """(reviewer, model version) -> raw agreement and kappa of their readings, with the intervals of `estimates`."""
+    reviewer, model = (found.reviews[name].cat for name in ("reviewer", "model"))
+    pairs = [f"{i} {j}" for i in range(len(reviewer.categories)) for j in range(len(model.categories))]
+    codes = reviewer.codes.to_numpy(np.int64) * len(model.categories) + model.codes.to_numpy(np.int64)
+    own = estimates(found, task, lambda: pd.Categorical.from_codes(codes, pairs))
+    places = {name: tuple(map(int, name.split())) for name in own}
+    named = {(reviewer.categories[i], model.categories[j]): own[name] for name, (i, j) in places.items()}
+    return dict(sorted(named.items()))
 
 
 def groupings(found: DailyReadings, everybody: bool) -> Groupings:
@@ -167,9 +170,10 @@ def two_by_two(scope: Scope, task: str, part: str) -> None:
         agreement_parts.matrices(rated(scope, found, task), "agr")
     taken, several = found.compared()
     last = "" if taken == several else f": the {taken:,} read last, since more would be too much at once"
+    patients = len(np.unique(found.patients()))
     st.caption(
-        f"From all {len(found):,} readings. Readers are compared by each one's newest reading of the {several:,} cases that were "
-        f"read more than once{last}."
+        f"From all {len(found):,} readings of {patients:,} patients; cases of one patient are treated as independent here. Readers "
+        f"are compared by each one's newest reading of the {several:,} cases that were read more than once{last}."
     )
 
 

@@ -8,10 +8,10 @@ import streamlit as st
 from core.records import Estimate
 from core.statistics.model_effect import GROUPS, SHARES, ModelEffect, effect_by_reader, model_effect
 from core.statistics.reading_strategies import FIGURES, STRATEGIES, Scenario, Strategy, what_if
-from core.study_readings import StudyReadings, effect_table, strategy_table
+from core.study_readings import StudyReadings, effect_table, model_threshold, strategy_table
 from pages.ui.jobs import Job
+from pages.ui.study_cut import choose_cut
 from pages.ui.study_data import computed
-from pages.ui.study_readers import model_threshold
 from pages.ui.study_tables import percent, say_few_readers, shown, study_csv, text
 
 SHARE_TITLES = {
@@ -83,7 +83,8 @@ def effect(study: StudyReadings) -> None:
     ]  # fmt: skip
     shown(pd.DataFrame(rows), "Effect by reader")
     st.caption(
-        "95 % bootstrap intervals over cases (within the truth) and readers together; a reader's own over cases. n counts readings."
+        "95 % bootstrap intervals over cases (within the truth) and readers together; a reader's own over cases. Where patients "
+        "have several cases, patients are drawn. n counts readings."
     )
     study_csv(study, lambda: pd.DataFrame(_effect_rows(whole, by_reader, study)), "effect")
 
@@ -164,6 +165,7 @@ def strategies(study: StudyReadings) -> None:
             "Arbitration", ["third reader", "consensus"], default="third reader", required=True, format_func=str.capitalize,
             key="sr_arbitration",
         )  # fmt: skip
+        cut = choose_cut(study)
         own = model_threshold(study)
         recalls = st.number_input(
             "Model recalls from", 0.0, 1.0, own or 0.5, 0.01, format="%.3f", key="sr_recalls", width=150
@@ -174,14 +176,14 @@ def strategies(study: StudyReadings) -> None:
     pool = st.multiselect(
         "Reader pool", study.readers, default=list(study.readers), key=f"sr_pool:{study.fingerprint[:8]}"
     )
-    table = strategy_table(study, phase)
+    table = strategy_table(study, phase, cut)
     table = table[table["reader"].isin(pool)]
     if table.empty:
-        st.info("Choose at least one reader.")
+        st.info("Choose at least one reader who gave what positive is asked of.")
         return
     scored = "score" in table.columns
     scenario = Scenario(per_mille / 1000, recalls if scored else None, out if scored else None, arbitration)
-    key = ("what-if", study.fingerprint, phase, str(scenario), "|".join(sorted(pool)))
+    key = ("what-if", study.fingerprint, phase, str(scenario), str(cut), "|".join(sorted(pool)))
     found = computed(key, lambda job: what_if(table, scenario))
     if found is None:
         return
@@ -191,9 +193,9 @@ def strategies(study: StudyReadings) -> None:
              "Aided readings are not independent of the model: strategies that combine both flatter it."
              if phase == "aided" and scored else ""]  # fmt: skip
     st.caption(
-        "Worked out from stored readings, each made without knowing another reader's, averaged over all ways to pick readers of a "
-        "case; 95 % bootstrap intervals over cases and, from four readers on, readers. The prevalence is taken as given. "
-        + " ".join(filter(None, notes))
+        f"Recalled is {cut.words}. Worked out from stored readings, each made without knowing another reader's, averaged over all "
+        "ways to pick readers of a case; 95 % bootstrap intervals over cases (patients where these have several) and, from four "
+        "readers on, readers. The prevalence is taken as given. " + " ".join(filter(None, notes))
     )
 
 

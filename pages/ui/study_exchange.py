@@ -9,7 +9,7 @@ import streamlit as st
 
 from core import study_exchange
 from core.records import Refused
-from core.study_exchange import NOTICE
+from core.study_exchange import NOTICE, imrmc_file, imrmc_rating
 from core.study_readings import StudyReadings
 from core.tasks import TASKS
 from db import adjudication, study_files, study_results
@@ -20,6 +20,7 @@ from pages.ui import identity, messages
 from pages.ui.study_data import Finished
 
 MAX_MB = 200
+_IMRMC = {"likelihood": "Likelihoods (.imrmc)", "class": "Classes as 0 and 1 (.imrmc)"}
 
 
 def pseudonyms_of(study: Finished, readings: StudyReadings) -> dict[str, str]:
@@ -50,24 +51,39 @@ def downloads(user: User, study: Finished, readings: StudyReadings) -> None:
         _download("Readings (CSV)", lambda: table().to_csv(index=False).encode(), f"{file}.csv", "text/csv")
         _download("Readings (Parquet)", parquet, f"{file}.parquet", "application/vnd.apache.parquet")
         if TASKS[readings.task].positive is not None:
-            _download(
-                "Likelihoods (.imrmc)",
-                lambda: study_files.imrmc_text(readings, names).encode(),
-                f"{file}.imrmc",
-                "text/plain",
-            )
+            _download(_IMRMC[imrmc_rating(readings)], lambda: _imrmc(readings, names), f"{file}.imrmc", "text/plain")
         if study.origin != "imported":
             _download("Adjudications (CSV)", lambda: decisions(study), f"{file}-adjudications.csv", "text/csv")
     st.caption(
         f"One row per reader, case, phase and repeat (1: read a second time): class, likelihood, BI-RADS, confidence, seconds, "
-        f"regions, the model's result, both reference standards, protocol, whether the reader was withdrawn, and whether they had "
-        f"seen a model's result of the case before; .imrmc has first readings alone. Readers have pseudonyms, cases their content "
-        f"hash. {NOTICE}."
+        f"regions, the model's result, both reference standards, protocol, whether the reader was withdrawn, whether they had seen "
+        f"a model's result of the case before, and a code of its patient. Readers have pseudonyms, cases their content hash. "
+        f"{NOTICE}."
     )
+    if TASKS[readings.task].positive is not None:
+        st.caption(_imrmc_words(readings, names))
     shown = table().drop(columns=["regions", "notice"])
     narrow = {"case": st.column_config.TextColumn(width=110)}  # a content hash would fill the window
     st.dataframe(shown.head(200), hide_index=True, height=320, alt="Readings", column_config=narrow)
     st.caption(f"{min(200, len(shown))} of {len(shown):,} rows shown.")
+
+
+def _imrmc(readings: StudyReadings, names: dict[str, str]) -> bytes:
+    return imrmc_file(readings, names).text.encode()
+
+
+def _imrmc_words(readings: StudyReadings, names: dict[str, str]) -> str:
+    """What the .imrmc file holds and whom it leaves out, or why there is none."""
+    try:
+        made = imrmc_file(readings, names)
+    except Refused as e:
+        return f"No .imrmc file: {e}"
+    words = f".imrmc: {made.readings:,} first readings of {made.readers} readers that have a reference standard and a {made.rating}"
+    if made.readings_left_out:
+        words += f"; {made.readings_left_out:,} without are left out"
+    if made.readers_left_out:
+        words += f", and with them all of {messages.plain(', '.join(made.readers_left_out))}"
+    return f"{words}."
 
 
 def decisions(study: Finished) -> bytes:

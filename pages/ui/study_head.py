@@ -16,6 +16,13 @@ from pages.ui.study_tables import say_origin
 
 BADGES = {"study": ("Closed", "blue"), "simulated": ("Simulated", "orange"), "imported": ("Imported", "violet")}
 
+# Hadgu, Stat Med 1999;18:2745 (discrepant resolution); Whiting et al., Ann Intern Med 2011;155:529 (incorporation).
+ADJUDICATED = (
+    "Adjudicated are only cases on which readers, or readers and the model, disagreed, by people who saw what these had said: such "
+    "a reference favours whoever agreed with the others or was overheard (discrepant-resolution and incorporation bias), so "
+    "agreement with it is probably too high."
+)
+
 
 def choose(found: list[Finished]) -> Finished:
     """The study that the address names, else the newest."""
@@ -56,6 +63,8 @@ def head(study: Finished, readings: StudyReadings) -> StudyReadings:
             "Measured against", ["dataset", "adjudicated"], default="dataset", required=True, key="sr_reference",
             format_func={"dataset": "The dataset's reference", "adjudicated": f"Adjudicated ({decided} cases)"}.get,
         )  # fmt: skip
+        if kind == "adjudicated":
+            st.caption(f":orange[{ADJUDICATED}]")
         return with_reference(readings, kind)
     return readings
 

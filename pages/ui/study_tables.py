@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import pandas as pd
@@ -12,13 +12,16 @@ import streamlit as st
 from core.figures import estimate_text
 from core.records import Estimate
 from core.statistics.paired import Difference
+from core.study_exchange import NOTICE
 from core.study_readings import Origin, StudyReadings
-from pages.ui.charts import chart, csv
+from pages.ui.charts import chart
+from pages.ui.downloads import table_downloads
 
 FIGURES = {
     "accuracy": "Accuracy", "sensitivity": "Sensitivity", "specificity": "Specificity", "auc": "AUC", "seconds": "Seconds per case",
 }  # fmt: skip
 FEW_READERS = 4
+_WHO = ("reader", "row", "column")  # columns that hold readers
 ON_TOP = " Aided seconds were spent in the same sitting, after the unaided ones: they come on top."
 SIMULATED = "Simulated readers: no person read these cases. Nothing here says anything about radiologists."
 
@@ -77,28 +80,56 @@ def say_few_readers(readers: int) -> None:
         )
 
 
+def say_patients(study: StudyReadings) -> None:
+    """Where patients have several cases: that intervals beneath take these as independent."""
+    cases, patients = len(study.patients), len(set(study.patients.values()))
+    if patients < cases:
+        st.caption(
+            f":orange[{cases:,} cases are of {patients:,} patient{'s' * (patients != 1)}. Cases of one patient are treated as "
+            "independent here: intervals are too narrow as far as they resemble each other.]"
+        )
+
+
 class _Has(Protocol):
     @property
     def origin(self) -> Origin: ...
 
+    @property
+    def pseudonyms(self) -> Mapping[str, str]: ...
+
 
 def study_chart(study: _Has, figure: go.Figure, name: str, data: Callable[[], pd.DataFrame]) -> None:
-    """A chart of a study with its data; those of simulated readers say so in the picture too."""
+    """A chart of a study with its data as CSV and Parquet; those of simulated readers say so in the picture too."""
     if study.origin == "simulated":
         figure.add_annotation(
             text="Simulated readers", xref="paper", yref="paper", x=1, y=1, xanchor="right", yanchor="bottom", showarrow=False,
             font={"color": "#d29922"},
         )  # fmt: skip
-    chart(figure, name, _marked(study, data))
+    chart(figure, name, lambda: given_away(study, data()), parquet=True)
 
 
 def study_csv(study: _Has, data: Callable[[], pd.DataFrame], name: str) -> None:
-    """Figures of a study as CSV; those of simulated readers say so in a column."""
-    csv(_marked(study, data), name)
+    """Figures of a study as CSV and Parquet, as they may leave (see `given_away`)."""
+    table_downloads({name: lambda: given_away(study, data())})
 
 
-def _marked(study: _Has, data: Callable[[], pd.DataFrame]) -> Callable[[], pd.DataFrame]:
-    return (lambda: data().assign(simulated=True)) if study.origin == "simulated" else data
+def given_away(study: _Has, table: pd.DataFrame) -> pd.DataFrame:
+    """A table as it may leave: readers by pseudonym and in their order, whether they are simulated, and the notice."""
+    who = [name for name in _WHO if name in table.columns]
+    for name in who if study.pseudonyms else ():
+        table = table.assign(**{name: [study.pseudonyms.get(cell, cell) for cell in table[name]]})
+    if who and study.pseudonyms:  # the alphabet of names would give them away
+        table = table.sort_values(who, kind="stable").reset_index(drop=True)
+    table = table.assign(simulated=True) if study.origin == "simulated" else table
+    return table.assign(notice=NOTICE)
+
+
+def estimate_rows(found: Mapping[str, Estimate]) -> pd.DataFrame:
+    """Figure -> estimate as a table of numbers."""
+    names = ("value", "low", "high", "n", "method", "reason")
+    return pd.DataFrame(
+        [{"figure": figure, **{name: getattr(e, name) for name in names}} for figure, e in found.items()]
+    )
 
 
 def shown(table: pd.DataFrame, name: str, **config: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from core.__main__ import main
 from core.statistics.imrmc import write_imrmc
 from core.statistics.mrmc import analyse
+from core.statistics.mrmc_margin import non_inferiority
 from tests.core.readers import as_table, made_study
 
 STUDY = made_study(2, 3, 40, levels=5)
@@ -43,6 +44,25 @@ def test_text_for_people(file, capsys):
     text = capsys.readouterr().out
     for words in ("at a rating of 3 or more", "Random readers, random cases: F(1,", "chi-square(1)", "m1 − m0", "p = "):
         assert words in text
+
+
+def test_a_margin_is_tested_one_sided(file, tmp_path, capsys):
+    """The numbers of the function, second modality against first, model against readers; two modalities only."""
+    assert main(["mrmc", str(file), "--margin", "0.2", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["non_inferiority"]
+    for kind, analysis in analyse(STUDY).analyses.items():
+        wanted = non_inferiority(analysis.differences[0], 0.2, "m1")
+        assert (found[kind]["p"], found[kind]["low"], found[kind]["shown"]) == (wanted.p, wanted.low, wanted.shown)
+    assert main(["mrmc", str(file), "--margin", "0.2"]) == 0
+    assert "m1 not worse than m0 by 0.2 or more (one-sided" in capsys.readouterr().out
+    panel = tmp_path / "panel.csv"
+    as_table(made_study(1, 4, 40)).drop(columns="modality").to_csv(panel, index=False)
+    assert main(["mrmc", str(panel), "--model", "r3", "--margin", "0.1"]) == 0
+    assert "model not worse than readers by 0.1" in capsys.readouterr().out
+    assert main(["mrmc", str(file), "--margin", "0"]) == 1
+    as_table(made_study(3, 3, 40)).to_csv(file, index=False)
+    assert main(["mrmc", str(file), "--margin", "0.1"]) == 1
+    assert "two modalities, not 3" in capsys.readouterr().err
 
 
 def test_an_imrmc_file_says_the_same(file, tmp_path, capsys):

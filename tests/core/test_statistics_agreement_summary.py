@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.records import Refused
+from core.records import BIRADS, BIRADS_ORDERED, Refused
 from core.statistics.agreement import cohen_kappa, negative_agreement, positive_agreement
 from core.statistics.agreement_many import fleiss_kappa
 from core.statistics.agreement_numbers import icc_2_1, limits_of_agreement
-from core.statistics.agreement_summary import PAIR_STATISTICS, against, agreement_summary, pairwise
+from core.statistics.agreement_summary import PAIR_STATISTICS, against, agreement_summary, coefficient_names, pairwise
 from core.statistics.agreement_table import Ratings, ratings_table
 from core.statistics.proportions import wilson
 from tests.core.reference import DATA, needs_data, published
@@ -60,6 +60,16 @@ def test_icc_borders():
     assert (level.value, level.low) == (-1.0, None)
     assert "degrees of freedom" in level.reason
     assert icc_2_1(np.zeros((1, 2))).value is None
+    pairs = np.array([[1, 2, np.nan], [np.nan, 2, 3], [1, np.nan, 2], [2, 3, np.nan], [4, 5, 6.0]])
+    assert (
+        icc_2_1(pairs[:4]).reason
+        == "at least two cases that every reader rated are needed, and none was rated by all 3 readers"
+    )
+    assert "only one was rated by all 3 readers" in icc_2_1(pairs).reason
+    assert "only one reader rated any" in icc_2_1(np.arange(4.0)[:, None]).reason
+    assert icc_2_1(np.full((3, 2), np.nan)).reason.endswith("no ratings")
+    silent = np.column_stack([[1, 2, 4], [1, 3, 4], [np.nan] * 3])
+    assert icc_2_1(silent) == icc_2_1(silent[:, :2])
     assert icc_2_1(np.arange(4.0)[:, None]).value is None
     with pytest.raises(ValueError, match=r"\(N, R\)"):
         icc_2_1(np.zeros(3))
@@ -166,6 +176,39 @@ def test_models_against_readers():
     assert (matrix.rows, matrix.columns) == (("net",), ("r", "s"))
     assert matrix.estimates["net", "r"] == wilson(2, 2)
     assert matrix.estimates["net", "s"] == wilson(1, 2)
+
+
+def test_ratings_without_a_place_in_the_order_are_left_out_of_weighted_coefficients():
+    """BI-RADS 0 and 6: nominal coefficients count them, the others are those of the ratings without them."""
+    codes = np.random.default_rng(2).integers(0, len(BIRADS), (80, 3))
+    ratings = Ratings(tuple(map(str, range(80))), ("a", "b", "c"), BIRADS, codes)
+    found = agreement_summary(ratings, "ordinal", ordered=BIRADS_ORDERED)
+    table = long([[None if BIRADS[k] in ("0", "6") else BIRADS[k] for k in row] for row in codes])
+    without = agreement_summary(ratings_table(table, BIRADS_ORDERED), "ordinal")
+    weighted = [name for name in found if "linear" in name or "quadratic" in name or "ordinal" in name]
+    assert len(weighted) == 7
+    assert all(found[name] == without[name] for name in weighted)
+    plain = agreement_summary(ratings)
+    assert all(found[name] == plain[name] for name in plain)
+    assert ratings.given - ratings.only(BIRADS_ORDERED).given == int(np.isin(codes, (0, 8)).sum())
+    far = Ratings(
+        ("1", "2", "3"), ("a", "b"), BIRADS, np.array([[0, 7], [2, 2], [7, 7]])
+    )  # 0 against 5: no distance at all
+    assert agreement_summary(far, "ordinal", ordered=BIRADS_ORDERED)["Fleiss' kappa, quadratic"].value == 1
+    assert agreement_summary(far, "ordinal")["Fleiss' kappa, quadratic"].value < 1
+
+
+def test_only_what_is_asked_for_is_computed(monkeypatch):
+    """The names are known without any rating; what is not shown costs nothing."""
+    ratings = ratings_table(long(np.random.default_rng(6).integers(0, 3, (40, 3))))
+    for level in ("nominal", "ordinal", "interval"):
+        assert coefficient_names(level, ratings.categories, "2") == tuple(agreement_summary(ratings, level, "2"))
+    whole = agreement_summary(ratings, "interval")
+    monkeypatch.setattr("core.statistics.agreement_summary.fleiss_kappa", None)
+    asked = ("ICC(2,1)", "Krippendorff's alpha, interval")
+    assert agreement_summary(ratings, "interval", only=asked) == {name: whole[name] for name in reversed(asked)}
+    with pytest.raises(ValueError, match="no such coefficient"):
+        agreement_summary(ratings, only=("ICC(2,1)",))
 
 
 def test_the_summary_holds_what_the_level_allows():

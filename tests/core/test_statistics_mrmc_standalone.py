@@ -74,6 +74,18 @@ def test_thresholds_of_readers_and_model_may_differ():
         against_readers(study, model, "sensitivity", "delong", (1.0, None))
 
 
+def test_a_score_a_rounding_below_the_models_threshold_is_no_hit():
+    """0.3 − 0.7 + 0.7 is 0.3, but moved by such floats a score can cross the threshold: each is compared with its own."""
+    study = made_study(1, 2, 40)
+    below = np.nextafter(0.7, 0)
+    model = np.where(study.truth == 1, below, 0.1)
+    assert below - 0.7 + 60.0 >= 60.0  # what shifting the scores onto the readers' scale would call a hit
+    found = against_readers(study, model, "sensitivity", "delong", (60.0, 0.7))
+    assert (found.model.value, found.threshold) == (0.0, 60.0)
+    exact = np.where(study.truth == 1, 0.7, 0.1)
+    assert against_readers(study, exact, "sensitivity", "delong", (60.0, 0.7)).model.value == 1.0
+
+
 def test_one_reader_and_a_model_that_is_that_reader():
     """Random readers are undefined for one; the same scores have no difference to test."""
     study = made_study(1, 1, 30)

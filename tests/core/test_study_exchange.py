@@ -7,7 +7,7 @@ import pytest
 
 from core.records import Refused
 from core.statistics.imrmc import read_imrmc
-from core.study_exchange import NOTICE, export_table, imrmc_text, read_study
+from core.study_exchange import NOTICE, export_table, imrmc_file, read_study
 from core.study_readings import COLUMNS, StudyReadings, content_hash
 from tests.core.study_readings_factory import rows, study
 
@@ -45,15 +45,47 @@ def test_no_name_and_no_comment_leaves_unasked():
     assert "seen by Ann" in export_table(spoken, NAMES, comments=True).to_csv()
 
 
-def test_imrmc_holds_the_crossed_part_and_says_what_it_is():
+def test_imrmc_holds_every_reading_and_says_what_it_is():
     """Readable by our own reader; the title has the notice and says simulated."""
-    text = imrmc_text(study(origin="simulated"), NAMES)
+    text = imrmc_file(study(origin="simulated"), NAMES).text
     assert NOTICE in text.splitlines()[0]
     assert "Simulated" in text.splitlines()[0]
     table = read_imrmc(text)
     assert len(table) == 32
     assert set(table["reader"]) == set(NAMES.values())
     assert table.query("reader == 'R03' and modality == 'unaided' and case == 'c1'")["rating"].tolist() == [80]
+
+
+def test_imrmc_has_gaps_and_names_whom_it_leaves_out():
+    """Bob read one case and Dee gave no likelihoods: Bob's readings are there, Dee is named; classes only where nobody did."""
+    table = rows()
+    table = table[(table["reader"] != "Bob") | (table["case"] == "c1")]
+    table.loc[table["reader"] == "Dee", "likelihood"] = None
+    table.loc[table["case"] == "c4", "truth"] = ""
+    found = imrmc_file(study(table), NAMES)
+    back = read_imrmc(found.text)
+    assert back.groupby("reader").size().to_dict() == {"R01": 2, "R02": 6, "R03": 6}
+    assert (found.rating, found.readings, found.readers, found.readings_left_out) == ("likelihood", 14, 3, 12)
+    assert found.readers_left_out == ("Dee",)
+    assert "Likelihoods of 0 to 100" in found.text.splitlines()[0]
+    classes = imrmc_file(study(rows(likelihood=None)), NAMES)
+    assert (classes.rating, classes.readings, classes.readings_left_out) == ("class", 32, 0)
+    assert set(read_imrmc(classes.text)["rating"]) == {0, 1}
+    assert "Classes: 1 is malignant" in classes.text.splitlines()[0]
+    with pytest.raises(Refused, match="No reading has a reference standard and a likelihood"):
+        imrmc_file(study(rows(truth="")), NAMES)
+
+
+def test_patients_leave_and_come_back():
+    """Their codes, and the hash of files without them stays what it was; a case has one patient."""
+    table = rows(patient="P001")
+    back, _ = read_study(as_csv(export_table(study(table), NAMES)), "a.csv", "breast-mri")
+    assert set(back["patient"]) == {"P001"}
+    plain = read_study(as_csv(rows()), "a.csv", "breast-mri")[0]
+    assert content_hash(plain, "breast-mri") == content_hash(
+        plain.drop(columns="patient").assign(patient=""), "breast-mri"
+    )
+    assert content_hash(back, "breast-mri") != content_hash(back.assign(patient=""), "breast-mri")
 
 
 def test_only_the_needed_columns_are_needed():
@@ -88,6 +120,8 @@ def test_only_the_needed_columns_are_needed():
         (lambda t: pd.concat([t, t.iloc[[3]]]), "row 34: this reader's reading of this case and phase stands twice"),
         (lambda t: t.assign(truth=["benign", *t["truth"][1:]]), "case c1 has two different values of truth"),
         (lambda t: t.assign(score=[0.3, *t["score"][1:]]), "case c1 has two different values of score for one reader"),
+        (lambda t: t.assign(patient=["P1", *["P2"] * 31]), "case c1 has two different values of patient"),
+        (lambda t: t.assign(patient="p\x07"), "row 2: the patient must be of at most 200 printable"),
         (lambda t: t.assign(protocol="odd"), "protocol must be one of aided, sequential, washout"),
         (lambda t: t.assign(protocol=["aided", *["washout"] * 31]), "row 3: all rows of a study have the same protocol"),
         (lambda t: t.assign(task="mammography"), "readings of mammography, not of breast-mri"),
@@ -118,7 +152,7 @@ def test_second_readings_and_withdrawn_readers_leave_and_come_back():
     returned = StudyReadings("back", "breast-mri", back)
     assert returned.readers == tuple(sorted(NAMES[name] for name in ("Ann", "Cid", "Dee")))
     assert (len(returned.readings), len(returned.repeats)) == (24, 4)
-    assert len(read_imrmc(imrmc_text(whole, NAMES))) == 24
+    assert len(read_imrmc(imrmc_file(whole, NAMES).text)) == 24
     assert content_hash(back, "breast-mri") != content_hash(back.assign(repeat=0), "breast-mri")
 
 

@@ -6,17 +6,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from core.daily_readings import CATEGORIES
 from core.records import Refused
 from core.statistics.model_effect import model_effect
 from core.statistics.reading_strategies import Scenario, what_if
+from core.study_crossed import completeness, crossed
+from core.study_cuts import Cut
 from core.study_readings import (
-    CALLED,
     Asked,
-    crossed,
     effect_table,
     least_between,
     model_codes,
     model_scores,
+    model_threshold,
     ratings_of,
     reader_figures,
     repeat_ratings,
@@ -28,30 +30,6 @@ from core.tasks import TASKS
 from tests.core.study_readings_factory import rows, study
 
 
-def test_the_cube_holds_every_likelihood_in_its_place():
-    """Phases by readers by cases, unaided first; classes become 0 and 1."""
-    found = crossed(study())
-    assert (found.ratings.modalities, found.ratings.readers) == (("unaided", "aided"), ("Ann", "Bob", "Cid", "Dee"))
-    assert found.ratings.ratings[0, 0].tolist() == [80, 60, 40, 20]
-    assert found.ratings.ratings[1, 1].tolist() == [70, 30, 60, 10]
-    assert found.ratings.truth.tolist() == [1, 1, 0, 0]
-    assert (found.cases_left_out, found.readers_left_out) == (0, ())
-    called = crossed(study(), "class").ratings.ratings
-    assert ((called >= CALLED) == (found.ratings.ratings >= 50)).all()
-
-
-def test_incomplete_cases_and_absent_readers_are_left_out_and_counted():
-    """A case without one reading drops out; a reader without any aided one does too, and is named."""
-    table = rows()
-    table = table[~((table["reader"] == "Dee") & (table["phase"] == "aided"))]
-    table = table[~((table["reader"] == "Ann") & (table["case"] == "c2") & (table["phase"] == "aided"))]
-    found = crossed(study(table))
-    assert found.ratings.cases == ("c1", "c3", "c4")
-    assert (found.cases_left_out, found.readers_left_out) == (1, ("Dee",))
-    with pytest.raises(Refused, match="No case has a reference standard"):
-        crossed(study(rows(truth="")))
-
-
 def test_cases_and_readers_without_any_reading_are_left_out_and_counted_too():
     """The study's record says what was asked: a fifth case that nobody read, and Eve, who read nothing."""
     whole = dataclasses.replace(
@@ -59,8 +37,10 @@ def test_cases_and_readers_without_any_reading_are_left_out_and_counted_too():
         asked=Asked(("c1", "c2", "c3", "c4", "c5"), ("Ann", "Bob", "Cid", "Dee", "Eve")),
     )
     found = crossed(whole)
-    assert (found.cases_left_out, found.readers_left_out) == (1, ("Eve",))
+    assert (found.cases_left_out, found.readers_left_out) == (1, {"Eve": "read nothing unaided"})
     assert found.ratings.readers == ("Ann", "Bob", "Cid", "Dee")
+    stays = completeness(whole)
+    assert (stays.cases, stays.stay, stays.own["Eve"], stays.without) == (5, 4, 0, {})
     half = dataclasses.replace(whole, rows=whole.rows[whole.rows["phase"] == "unaided"])
     assert (half.phases, half.phases_asked) == (("unaided",), ("unaided", "aided"))
     gone = dataclasses.replace(whole, asked=Asked(("c1",), ("Ann",), ("Fay",)))
@@ -113,6 +93,82 @@ def test_strategies_get_recalls_and_scores():
     single = what_if(table, Scenario(0.5), replicates=20)["single"].figures
     assert single["sensitivity"].value == pytest.approx(5 / 8)
     assert "score" not in strategy_table(study(rows(score=None)), "unaided")
+
+
+def test_recalls_and_figures_follow_the_cut():
+    """BI-RADS 0 is a recall where the cut says so; readings without a category count nowhere; likelihoods from 40 on."""
+    table = rows(birads="2")
+    table.loc[table["case"].isin(["c1", "c3"]), "birads"] = "0"
+    table.loc[table["reader"] == "Dee", "birads"] = ""
+    given = study(table)
+    cut = Cut("birads", birads="0, 4A and higher")
+    assert strategy_table(given, "aided", cut).groupby("case")["recalled"].mean().to_dict() == {
+        "c1": 1,
+        "c2": 0,
+        "c3": 1,
+        "c4": 0,
+    }
+    assert set(strategy_table(given, "aided", cut)["reader"]) == {"Ann", "Bob", "Cid"}
+    figures = reader_figures(given, cut)
+    ann, dee = figures["Ann", "unaided"], figures["Dee", "unaided"]
+    assert (ann["sensitivity"].value, ann["specificity"].value, ann["accuracy"].value) == (0.5, 0.5, 1)
+    assert (dee["sensitivity"].value, dee["sensitivity"].n, dee["accuracy"].n) == (None, 0, 4)
+    assert reader_figures(given, Cut("likelihood", least=40))["Bob", "unaided"]["sensitivity"].value == 0.5
+
+
+def test_figures_of_patients_with_several_cases_are_over_patients():
+    """Two patients with one cancer and one benign case each: as many cases, but half as many sources of chance."""
+    alone = reader_figures(study(rows(patient="")))["Dee", "unaided"]
+    table = rows()
+    table["patient"] = table["case"].map({"c1": "P1", "c2": "P2", "c3": "P1", "c4": "P2"})
+    pairs = reader_figures(study(table))["Dee", "unaided"]
+    assert pairs["accuracy"].value == alone["accuracy"].value == 0.75
+    assert (pairs["accuracy"].n, alone["accuracy"].n) == (4, 4)
+    assert "2 patients" in pairs["accuracy"].method
+    assert pairs["accuracy"].high - pairs["accuracy"].low > alone["accuracy"].high - alone["accuracy"].low
+    assert pairs["sensitivity"] == alone["sensitivity"]  # one cancer of each patient
+    assert "2 patients" in pairs["auc"].method
+    assert study(table).patients == {"c1": "P1", "c2": "P2", "c3": "P1", "c4": "P2"}
+    assert len(set(study().patients.values())) == 4
+
+
+def test_patients_are_drawn_with_all_their_cases():
+    """Effect and strategies know the patients: every case thrice over, of the same patient, is no new knowledge."""
+    thrice = pd.concat(
+        [rows().assign(case=lambda t, k=k: t["case"] + k, patient=lambda t: t["case"].str[:2]) for k in "xyz"]
+    )
+    alone, together = study(thrice.assign(patient="")), study(thrice)
+    plain, drawn = (
+        model_effect(effect_table(s), "malignant", replicates=400).groups["accuracy"].unaided for s in (alone, together)
+    )
+    once = model_effect(effect_table(study()), "malignant", replicates=400).groups["accuracy"].unaided
+    assert plain.value == drawn.value == once.value
+    assert (drawn.low, drawn.high) == pytest.approx((once.low, once.high), abs=0.07)
+    assert drawn.high - drawn.low > plain.high - plain.low
+    assert "4 patients with 12 cases" in drawn.method
+    single = [
+        what_if(strategy_table(s, "unaided"), Scenario(0.5), replicates=400)["single"].figures
+        for s in (alone, together)
+    ]
+    assert "4 patients with 12 cases" in single[1]["sensitivity"].method
+    assert single[0]["sensitivity"].value == single[1]["sensitivity"].value
+
+
+def test_likelihoods_have_the_categories_of_daily_work():
+    """0 to 100 whatever occurs, and the fractions of imported studies between them."""
+    assert ratings_of(study(), "unaided", "likelihood").categories == CATEGORIES["likelihood"]
+    table = rows()
+    table["likelihood"] = table["likelihood"].astype(float)
+    table.loc[table.index[0], "likelihood"] = 72.5
+    found = ratings_of(study(table), "unaided", "likelihood")
+    assert len(found.categories) == 102
+    assert found.categories[72:75] == ("72", "72.5", "73")
+
+
+def test_the_models_threshold_is_its_lowest_positive_score():
+    """0.9 and 0.7 were called malignant; where nothing was, there is none."""
+    assert model_threshold(study()) == 0.7
+    assert model_threshold(study(rows(predicted="benign"))) is None
 
 
 def test_readers_who_saw_other_scores_leave_one_score_to_a_case():

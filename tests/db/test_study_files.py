@@ -37,7 +37,7 @@ def test_what_is_exported_comes_in_again_as_it_was(store, tmp_path, capsys):
     assert (stored.name, stored.imported_by, stored.rows) == ("From there", "terminal", 12)
 
 
-def test_an_imported_study_goes_out_as_imrmc(store, tmp_path):
+def test_an_imported_study_goes_out_as_imrmc(store, tmp_path, capsys):
     """Two cases of each class: ratings, truth and pseudonyms are those of the file that came in."""
     given = pd.DataFrame(
         [
@@ -50,11 +50,28 @@ def test_an_imported_study_goes_out_as_imrmc(store, tmp_path):
     given.to_csv(tmp_path / "in.csv", index=False)
     assert db(["import-study", str(tmp_path / "in.csv"), "--task", "breast-mri"]) == 0
     out = tmp_path / "out.imrmc"
-    assert db(["export-study", "in", "--out", str(out)]) == 0
+    assert db(["export-study", "in", "--out", str(out), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (told["readings"], told["readers"], told["left_out"], told["rating"]) == (16, 2, 0, "likelihood")
     table = read_imrmc(out.read_text())
     assert len(table) == 16
     assert dict(zip(table["case"], table["truth"], strict=True)) == {"c0": 0, "c1": 0, "c2": 1, "c3": 1}
     assert set(table["reader"]) == {"R1", "R2"}
+
+
+def test_the_command_tells_what_the_imrmc_file_holds(store, tmp_path, capsys):
+    """One reader of two gave likelihoods, of three cases in one phase: three readings of one reader are written, nine are not."""
+    rows = [
+        {"case": f"c{c}", "reader": r, "phase": p, "label": t, "likelihood": 10 * c if r == "R1" and p == "aided" else None,
+         "truth": t}
+        for c, t in enumerate(["benign", "malignant", "malignant"]) for r in ("R1", "R2") for p in ("unaided", "aided")
+    ]  # fmt: skip
+    pd.DataFrame(rows).to_csv(tmp_path / "in.csv", index=False)
+    assert db(["import-study", str(tmp_path / "in.csv"), "--task", "breast-mri"]) == 0
+    out = tmp_path / "out.imrmc"
+    assert db(["export-study", "in", "--out", str(out)]) == 0
+    assert "3 readings of 1 reader, rating: likelihood; 9 left out" in capsys.readouterr().out
+    assert len(read_imrmc(out.read_text())) == 3
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from db import (
     reader_studies,
     review_counts,
     reviews,
+    studies,
     study_results,
 )
 from db.adjudication import Decision
@@ -56,6 +57,29 @@ def test_readings_come_with_the_models_results_and_decisions(store):
         cases[1]: "benign",
         cases[2]: "",
     }
+
+
+def test_cases_of_one_patient_share_a_code_that_is_not_theirs(store):
+    """P001 and P002 by lot, the same at every look; the store's own name of the patient is nowhere."""
+    cases = []
+    with engine.write() as session:
+        for i, patient in enumerate(("anon-x", "anon-y", "anon-x", "")):
+            one = make.study(i, patient_id=patient)
+            studies.add_study(session, one)
+            cases.append(one.id)
+    number = make.reader_study(cases, readers=("Ann", "Bob"))
+    for reader in ("Ann", "Bob"):
+        read_all(number, reader, likelihood=70)
+    with engine.write() as session:
+        reader_studies.close_reader_study(session, number, "Lea")
+    with engine.read() as session:
+        table = study_results.result_readings(session, number)
+        again = study_results.result_readings(session, number)
+    codes = dict(zip(table["study_id"], table["patient"], strict=True))
+    assert codes[cases[0]] == codes[cases[2]] != codes[cases[1]]
+    assert {codes[case] for case in cases} == {"P001", "P002", ""}
+    assert table["patient"].equals(again["patient"])
+    assert "anon-" not in table.to_csv()
 
 
 def test_results_tell_what_each_reader_was_shown(store):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 import streamlit as st
@@ -48,6 +50,27 @@ def test_groups_are_of_all_readings_with_n_and_interval(readings):  # noqa: F811
     assert "Reviewer" not in own.selectbox(key="agr_by").options
     assert "6 readings, all there are" in said(own)
     assert not own.exception
+
+
+def test_with_the_model_and_groups_say_the_same(readings):  # noqa: F811
+    """One reviewer's agreement with the model, on both sections, with intervals over patients."""
+    at = open_page("agreement", "Lea")
+    over = at.dataframe[0].value.set_index("Reviewer")
+    group = group_by(section(at, "Groups and time"), "Reviewer").dataframe[0].value.set_index("Reviewer")
+    for figure in ("Raw agreement", "Cohen's kappa"):
+        assert over[figure].to_dict() == group[figure].to_dict()
+    assert over["n"].to_dict() == {"Anna": 6, "Ben": 6}
+
+
+def test_readings_of_one_patient_widen_the_overview(readings, monkeypatch):  # noqa: F811
+    """The overview's interval knows that six studies are of two patients."""
+    found = daily_data.readings(EVERYBODY, "breast-mri")
+    plain = daily_agreement.by_model_and_reviewer(found, "breast-mri")[("Anna", readings)]["raw"]
+    two = replace(found, cases=found.cases.assign(patient=np.arange(len(found.cases)) % 2))
+    wide = daily_agreement.by_model_and_reviewer(two, "breast-mri")[("Anna", readings)]["raw"]
+    assert (wide.value, wide.n) == (plain.value, plain.n)
+    assert "2 patients" in wide.method
+    assert wide.high - wide.low > plain.high - plain.low
 
 
 def test_all_groupings_stand_in_one_table(readings):  # noqa: F811

@@ -1,17 +1,19 @@
 """Results of a reader study on the pages: every section runs, numbers are right, nobody sees what is not theirs."""
 
+import dataclasses
+
 import pandas as pd
 import pytest
 
 from core.reader_records import Rules
 from core.records import Refused
-from core.study_exchange import export_table
-from core.study_readings import StudyReadings, stored_readings
+from core.study_exchange import NOTICE, export_table, imrmc_file
+from core.study_readings import StudyReadings, reader_figures, stored_readings
 from core.tasks import TASKS
 from db import engine, reader_studies, readers, reviews, studies, study_files, study_results, users
 from db.reviews import ReviewQuery
 from db.users import User
-from pages.ui import my_cases, study_data, study_exchange
+from pages.ui import agreement_parts, my_cases, study_data, study_exchange, study_readers, study_tables
 from tests.core.study_readings_factory import rows, study
 from tests.db import make
 from tests.db.test_reader_studies import read, read_all
@@ -219,11 +221,162 @@ def test_what_pages_give_away_carries_pseudonyms(store):
     readings = study_data.load(LEAD, found)
     names = study_exchange.pseudonyms_of(found, readings)
     assert sorted(names.values()) == ["R01", "R02"]
-    given = export_table(readings, names).to_csv() + study_files.imrmc_text(readings, names)
+    given = export_table(readings, names).to_csv() + imrmc_file(readings, names).text
     given += study_exchange.decisions(found).decode()
     assert "Ann" not in given
     assert "Bob" not in given
     assert "Research use, not for diagnosis" in given
+
+
+def test_every_table_that_leaves_has_pseudonyms_and_the_notice(store):
+    """Beside the export: readers, pairs of readers, and the rows in the order of the pseudonyms, not of the names."""
+    people()
+    closed()
+    readings = study_data.load(LEAD, study_data.finished_studies(LEAD)[0])
+    codes = readings.pseudonyms
+    assert sorted(codes) == ["Ann", "Bob"]
+    swapped = dataclasses.replace(readings, pseudonyms={"Ann": "R02", "Bob": "R01"})
+    table = study_tables.given_away(swapped, study_readers._figures_csv(reader_figures(readings)))
+    assert list(dict.fromkeys(table["reader"])) == ["R01", "R02"]
+    assert set(table["notice"]) == {NOTICE}
+    pairs = pd.DataFrame({"row": ["Ann", "Model"], "column": ["Bob", "Ann"], "value": [1.0, 2.0]})
+    given = study_tables.given_away(swapped, pairs)
+    assert given[["row", "column"]].values.tolist() == [["Model", "R02"], ["R02", "R01"]]
+    assert "simulated" not in given
+    simulated = dataclasses.replace(readings, origin="simulated")
+    assert study_tables.given_away(simulated, pairs)["simulated"].all()
+    rated = agreement_parts.of_study(readings, "aided")
+    assert rated.pseudonyms == codes
+
+
+def imported(table, name="Elsewhere"):
+    """The page of a study with these readings."""
+    people()
+    with engine.write() as session:
+        file = (session, upload(table).getvalue(), "a.csv", "breast-mri", (name, "Lea"))
+        added = study_files.add_study_file(*file)
+    return open_page("study_results", user="Lea", study=f"i{added.id}")
+
+
+def waited(at, done):
+    """The page once slow work is there."""
+    for _ in range(20):
+        if done(at):
+            break
+        at.run(timeout=60)
+    assert not at.exception
+    return at
+
+
+def test_an_incomplete_reader_can_be_left_out_of_mrmc(store):
+    """Bob read one case: the page says so with the true reason, and without Bob there is an analysis, and a plan."""
+    table = rows()
+    at = imported(table[(table["reader"] != "Bob") | (table["case"] == "c1")])
+    at.segmented_control(key="sr_section").set_value("MRMC").run()
+    assert "Bob 1, Cid 4" in at.error[0].value
+    assert "1 of 4 cases stay" in said(at)
+    assert "Without Bob 4 would stay" in said(at)
+    at.multiselect[0].set_value(["Ann", "Cid", "Dee"]).run(timeout=60)
+    waited(at, lambda at: any("Test" in frame.value for frame in at.dataframe))
+    assert not at.error
+    assert "AUC: 3 readers, 2 positive and 2 negative cases" in said(at)
+    at.number_input(key="sr_margin").set_value(0.2).run(timeout=60)
+    cells = [f.value["Not worse by 0.2"].tolist() for f in at.dataframe if "Not worse by 0.2" in f.value]
+    assert [len(own) for own in cells] == [3, 3]
+    assert all(": " in cell for own in cells for cell in own)
+    assert "aided reading is not worse than unaided by 0.2 or more, one-sided at 0.025" in said(at)
+    at.segmented_control(key="sr_section").set_value("Planner").run(timeout=60)
+    assert "3 readers and 4 cases" in said(waited(at, lambda at: at.get("plotly_chart")))
+    at.multiselect[0].set_value([]).run()
+    assert "Choose at least one reader" in at.info[0].value
+
+
+def test_one_cut_holds_for_readers_mrmc_and_what_if(store):
+    """Positive from BI-RADS 0, 3 and higher: sensitivity 1 and specificity 0, also after a change of section."""
+    at = imported(rows(birads="3"))
+    at.segmented_control(key="sr_called").set_value("birads").run()
+    at.selectbox(key="sr_birads").set_value("0, 3 and higher").run()
+    assert "Sensitivity and specificity of BI-RADS 0, 3 and higher" in said(at)
+    assert set(at.dataframe[0].value["Unaided"]) == {"1.00 (0.34–1.00), n = 2"}
+    at.segmented_control(key="sr_section").set_value("What if").run(timeout=60)
+    waited(at, lambda at: any("Strategy" in frame.value for frame in at.dataframe))
+    assert "Recalled is BI-RADS 0, 3 and higher" in said(at)
+    assert next(f.value for f in at.dataframe if "Strategy" in f.value)["Recall rate"].iloc[0].startswith("100 %")
+    at.segmented_control(key="sr_section").set_value("MRMC").run(timeout=60)
+    at.segmented_control(key="sr_figure").set_value("specificity").run(timeout=60)
+    waited(at, lambda at: any("Test" in frame.value for frame in at.dataframe))
+    assert "Specificity, positive is BI-RADS 0, 3 and higher" in said(at)
+    at = imported(rows(likelihood=None).drop(columns="likelihood"), "Classes only")
+    assert not [c for c in at.segmented_control if c.key == "sr_called"]
+
+
+def test_birads_is_compared_two_by_two_without_0_and_6_where_order_counts(store):
+    """Weighted kappas are offered of BI-RADS and not of two classes; what has no place in the order is said."""
+    table = rows()
+    table["birads"] = [("0", "2", "4A", "5")[i % 4] for i in range(len(table))]
+    at = imported(table)
+    at.segmented_control(key="sr_section").set_value("Agreement").run()
+    at.segmented_control(key="sr_agr_part").set_value("Two by two").run()
+    assert "linear" not in str(at.segmented_control(key="sr_agr_pairs:label").proto.options)
+    assert "Positive agreement" in str(at.segmented_control(key="sr_agr_pairs:label").proto.options)
+    at.segmented_control(key="sr_agr_pairs_what").set_value("birads").run()
+    at.segmented_control(key="sr_agr_pairs:birads").set_value("quadratic").run(timeout=60)
+    waited(at, lambda at: at.get("plotly_chart"))
+    assert len(at.get("plotly_chart")) == 1  # the model names no category
+    assert "4 of 16 ratings are 0" in said(at)
+    at.segmented_control(key="sr_agr_part").set_value("Coefficients").run()
+    at.segmented_control(key="sr_agr_what").set_value("birads").run(timeout=60)
+    waited(at, lambda at: at.dataframe)
+    assert "Krippendorff's alpha, ordinal" in at.dataframe[0].value["Coefficient"].tolist()
+    assert "4 of 16 ratings are 0" in said(at)
+
+
+def test_likelihoods_have_coefficients_of_numbers_and_groups_of_certainty(store):
+    """Not how often two numbers of 0 to 100 are equal; and certainty is how far they lie from 50."""
+    at = imported(rows())
+    at.segmented_control(key="sr_section").set_value("Agreement").run()
+    at.segmented_control(key="sr_agr_what").set_value("likelihood").run(timeout=60)
+    waited(at, lambda at: at.dataframe)
+    assert at.dataframe[0].value["Coefficient"].tolist() == ["Krippendorff's alpha, interval", "ICC(2,1)"]
+    title = "Readers' mean certainty, from likelihoods"
+    found = agreement_parts.case_groups(study(), "unaided", ("c1", "c2", "c3", "c4"), {})
+    assert title in found
+    # c1: 80, 40, 70, 55 lie 30, 10, 20, 5 from 50: 65 / 4 * 2 = 32.5; c2: 10, 20, 20, 5; c3: 10, 10, 20, 5; c4: 30, 30, 20, 40
+    assert found[title] == ["25–50", "25–50", "≤ 25", "50–75"]
+    sure = agreement_parts.case_groups(study(rows(confidence=90)), "unaided", ("c1", "c2"), {})
+    assert "Readers' mean confidence" not in sure  # one group is no grouping
+    at.segmented_control(key="sr_agr_part").set_value("Groups").run()
+    assert title in at.selectbox(key="sr_agr_group").options
+
+
+def test_what_is_measured_against_adjudicated_cases_says_what_that_means(store):
+    """One sentence, on every section, only while that reference is asked for."""
+    at = imported(rows(adjudicated="malignant"))
+    assert "discrepant-resolution and incorporation bias" not in said(at)
+    at.segmented_control(key="sr_reference").set_value("adjudicated").run()
+    assert "discrepant-resolution and incorporation bias" in said(at)
+    at.segmented_control(key="sr_section").set_value("Data").run()
+    assert "discrepant-resolution and incorporation bias" in said(at)
+
+
+def test_the_data_section_says_what_the_imrmc_file_holds(store):
+    """Likelihoods but for Dee's; classes under their own name; how many patients there are."""
+    table = rows(patient="P001")
+    table.loc[table["reader"] == "Dee", "likelihood"] = None
+    at = imported(table)
+    at.segmented_control(key="sr_section").set_value("Data").run()
+    assert (
+        "24 first readings of 3 readers that have a reference standard and a likelihood; 8 without are left out"
+        in said(at)
+    )
+    assert "all of Dee" in said(at)
+    assert "Likelihoods (.imrmc)" in [b.proto.label for b in at.get("download_button")]
+    at.segmented_control(key="sr_section").set_value("Agreement").run()
+    assert "4 cases are of 1 patient." in said(at)
+    at = imported(rows().drop(columns="likelihood"), "Classes only")
+    at.segmented_control(key="sr_section").set_value("Data").run()
+    assert "Classes as 0 and 1 (.imrmc)" in [b.proto.label for b in at.get("download_button")]
+    assert "cases are of" not in said(at)
 
 
 def test_withdrawn_readers_count_when_they_are_asked_for(store):
