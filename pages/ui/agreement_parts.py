@@ -315,4 +315,4 @@ def show(study: StudyReadings, key: str, facts: Mapping[str, dict[str, object]])
     say_patients(study)
     if part == "Coefficients":
         columns = ["case", "reader", "phase", "label", "birads", "likelihood"]
-        study_csv(study, lambda: study.readings[columns], f"{key}-ratings")
+        study_csv(study, lambda: study.readings[columns], f"{key}-ratings", "All readings")

@@ -99,11 +99,12 @@ def choose(study: StudyReadings) -> Choice | None:
 def _say_what_stays(choice: Choice) -> None:
     """How many cases each reader has, how many stay of all, and whose gaps cost most."""
     found = completeness(choice.study, choice.rating, (), choice.readers)
-    each = ", ".join(f"{plain(name)} {count}" for name, count in found.own.items())
     words = (
         f"{found.stay} of {found.cases} cases stay, {found.positives} positive and {found.stay - found.positives} negative: those "
-        f"with a reading of all chosen readers in every phase and a reference standard. Complete cases of each reader: {each}."
+        "with a reading of all chosen readers in every phase and a reference standard."
     )
+    if set(found.own.values()) != {found.stay}:
+        words += f" Complete cases of each reader: {', '.join(f'{plain(name)} {n}' for name, n in found.own.items())}."
     if found.without:
         words += (
             " Without "

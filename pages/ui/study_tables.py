@@ -108,9 +108,9 @@ def study_chart(study: _Has, figure: go.Figure, name: str, data: Callable[[], pd
     chart(figure, name, lambda: given_away(study, data()), parquet=True)
 
 
-def study_csv(study: _Has, data: Callable[[], pd.DataFrame], name: str) -> None:
+def study_csv(study: _Has, data: Callable[[], pd.DataFrame], name: str, title: str = "") -> None:
     """Figures of a study as CSV and Parquet, as they may leave (see `given_away`)."""
-    table_downloads({name: lambda: given_away(study, data())})
+    table_downloads({name: lambda: given_away(study, data())}, title)
 
 
 def given_away(study: _Has, table: pd.DataFrame) -> pd.DataFrame:
