@@ -1,6 +1,6 @@
 """Planted evidence: architectures wired by hand to see one bright patch, so that it is known where a map must peak.
 
-Run with `python -m benchmarks.planted [--pictures 400] [--seconds 30]`: every method on every architecture by the method's own
+Run with `python -m benchmarks.planted [--pictures 400] [--seconds 30] [--methods NAME …]`: every method on every architecture by the method's own
 parameters, at a small input, as many pictures as fit into the processor's seconds; the table goes into docs/benchmarks.md.
 `tests/core/test_explain_planted.py` asks fewer pictures and fewer samples of the same.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -132,11 +132,14 @@ def measured(architecture: str, method: str, pictures: int, seconds: float) -> s
     return f"{sum(found)} of {len(found)} ({100 * (share.low or 0):.1f} %)"
 
 
-def table(pictures: int, seconds: float) -> list[str]:
-    """Methods by architectures."""
+def table(pictures: int, seconds: float, kept: Mapping[str, str]) -> list[str]:
+    """Methods by architectures; the rows `kept` (by the method's title) stay as an earlier call wrote them."""
     lines = [f"| | {' | '.join(ARCHITECTURES)} |", f"| --- |{' --- |' * len(ARCHITECTURES)}"]
     bar, done = Bar(), 0
     for method in METHODS:
+        if METHODS[method].title in kept:
+            lines.append(kept[METHODS[method].title])
+            continue
         cells = []
         for architecture in ARCHITECTURES:
             bar(done / (len(METHODS) * len(ARCHITECTURES)), f"{method}, {architecture}")
@@ -144,6 +147,16 @@ def table(pictures: int, seconds: float) -> list[str]:
             done += 1
         lines.append(f"| {METHODS[method].title} | {' | '.join(cells)} |")
     return lines
+
+
+def rows_of(document: Path, methods: Sequence[str]) -> dict[str, str]:
+    """The document's rows of all but these methods; of none where no method is named."""
+    if not methods or not document.exists():
+        return {}
+    again = {METHODS[name].title for name in methods}
+    section = document.read_text().partition(TITLE)[2].partition("\n## ")[0]
+    rows = {line.split("|")[1].strip(): line for line in section.splitlines() if line.startswith("| ")}
+    return {title: line for title, line in rows.items() if title not in again}
 
 
 def refusals() -> list[str]:
@@ -168,12 +181,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pictures", type=int, default=400, help="of each method and architecture, at most")
     parser.add_argument("--seconds", type=float, default=30, help="of the processor, for each method and architecture")
+    parser.add_argument(
+        "--methods", nargs="+", default=(), choices=list(METHODS), help="leave the others' rows as they are"
+    )
     parser.add_argument("--document", type=Path, default=DOCUMENT)
     options = parser.parse_args()
     lines = [
         *introduction(),
         "",
-        *table(options.pictures, options.seconds),
+        *table(options.pictures, options.seconds, rows_of(options.document, options.methods)),
         "",
         "Not made, because such maps pointed elsewhere, or cannot be made:",
         "",

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.planted import CORNERS, SHAPES, hits, wired
+from benchmarks.planted import CORNERS, SHAPES, hits, rows_of, wired
 from core.architectures import ARCHITECTURES
 from core.explain import METHODS, methods
 from core.explain.case import Case
@@ -140,3 +140,16 @@ def test_smoothgrad_is_blind_where_the_score_is_saturated_and_occlusion_is_not()
     assert float(flat.max()) < 1e-6
     drop = occlusion(patch_case(_Saturated()), window=(8, 8), stride=(8, 8), baseline="black", batch=16)
     assert float(drop.max()) == pytest.approx(0.5)
+
+
+def test_rows_of_other_methods_stay_as_they_were_written(tmp_path):
+    """Measured again is what is named; the rest of the table is read from the document, and from its own section only."""
+    document = tmp_path / "benchmarks.md"
+    document.write_text(
+        "## Planted evidence\n\n| | small-cnn |\n| --- | --- |\n| Occlusion | 1 of 2 |\n| LIME | 3 of 4 |\n\n## Other\n\n| Grad-CAM | x |\n"
+    )
+    assert rows_of(document, ["occlusion"]) == {"LIME": "| LIME | 3 of 4 |"} | {
+        "": "| | small-cnn |",
+        "---": "| --- | --- |",
+    }
+    assert rows_of(document, []) == {}
