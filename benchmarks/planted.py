@@ -1,8 +1,8 @@
 """Planted evidence: architectures wired by hand to see one bright patch, so that it is known where a map must peak.
 
-Run with `python -m benchmarks.planted [--pictures 400] [--seconds 30] [--methods NAME …]`: every method on every architecture by the method's own
-parameters, at a small input, as many pictures as fit into the processor's seconds; the table goes into docs/benchmarks.md.
-`tests/core/test_explain_planted.py` asks fewer pictures and fewer samples of the same.
+Run with `python -m benchmarks.planted [--pictures 400] [--seconds 30] [--methods NAME …]`: every method on every architecture by
+the method's own parameters, at a small input, as many pictures as fit into the processor's seconds; the table goes into
+docs/benchmarks.md. `tests/core/test_explain_planted.py` asks fewer pictures and fewer samples of the same.
 """
 
 from __future__ import annotations
