@@ -117,7 +117,7 @@ RECIPES: dict[int, tuple[tuple[str, str, str, tuple[int, ...], int, str], ...]] 
     ),
     128: (
         ("small-cnn, breast-ultrasound cut to 40 epochs, 128 px", "breast-ultrasound", "small-cnn", (0, 1, 2), 128, ""),
-        ("EfficientNet-Lite0 from ImageNet, 128 px", "breast-ultrasound-imagenet", LITE, (0, 1, 2), 0, IMAGENET),
+        ("EfficientNet-Lite0 from ImageNet, 128 px", "breast-ultrasound-imagenet", LITE, (0, 1, 2, 3, 4), 0, IMAGENET),
     ),
 }  # fmt: skip
 TWICE = (
