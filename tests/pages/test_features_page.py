@@ -240,7 +240,7 @@ def test_a_baseline_reads_studies_like_any_model(store, tmp_path, monkeypatch):
     assert "Occlusion" in choice.options
     assert "Grad-CAM" not in choice.options
     (withheld,) = [c for c in at.caption if c.value.startswith("Not offered for this model: Grad-CAM")]
-    assert "Grad-CAM: it needs a network, and features-logistic is none." in withheld.proto.help
+    assert "Grad-CAM: it needs a map of features, and features-logistic has none." in withheld.proto.help
     assert any(b.label.startswith("Save") for b in at.button)
 
 

@@ -203,7 +203,7 @@ def test_maps_of_what_was_left_are_cancelled(held, trained, monkeypatch, how):
 
 def test_checks_are_counted_as_maps_are(held, trained, monkeypatch):
     """A check that two tabs wait for goes on when one stops it; the one that stopped says so."""
-    monkeypatch.setattr(heatmap_checks, "_give_way", lambda: time.sleep(0.1))
+    monkeypatch.setattr(heatmap_checks, "_give_way", lambda: held.wait(1))  # it cannot end before it is stopped
     heatmap_checks._checks().clear()
     one, _ = opened(trained, monkeypatch)
     mine, theirs = (choose(open_page("review", study=one), "gradcam") for _ in range(2))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from playwright.sync_api import TimeoutError
 
 from db import engine, studies
 from tests.core.reading.samples import picture, zipped
@@ -31,8 +32,7 @@ def test_many_files_are_stored_and_repeating_doubles_nothing(visit, server_url, 
     anna = visit("Anna")
     anna.go("Upload")
     page = anna.page
-    page.get_by_role("combobox").first.click()
-    page.get_by_role("option", name="Breast MRI").first.click()
+    choose_task(page)
     page.set_input_files("input[type=file]", files)
     page.wait_for_function(
         f"document.body.innerText.includes('of {FILES + 1} files') || document.body.innerText.includes('1 refused')"
@@ -55,8 +55,15 @@ def test_many_files_are_stored_and_repeating_doubles_nothing(visit, server_url, 
 
 def choose_task(page) -> None:
     """What pictures without a DICOM header show."""
-    page.get_by_role("combobox").first.click()
-    page.get_by_role("option", name="Breast MRI").first.click()
+    option = page.get_by_role("option", name="Breast MRI").first
+    for _ in range(3):  # a run of the page that ends just then closes the menu
+        page.get_by_role("combobox").first.click()
+        try:
+            option.click(timeout=5000)
+            return
+        except TimeoutError:
+            page.keyboard.press("Escape")
+    option.click()
 
 
 def many_in_a_zip(count: int, seed: int) -> bytes:
