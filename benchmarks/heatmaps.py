@@ -26,7 +26,8 @@ from core.files import write_json
 from core.progress import Bar
 
 TITLE = "## Heatmaps against lesion masks"
-METHODS_MEASURED = ("gradcam", "layercam")  # HiResCAM equals Grad-CAM in front of average pooling and one linear layer
+# HiResCAM equals Grad-CAM in front of average pooling and one linear layer; the dear methods would take hours.
+METHODS_MEASURED = ("gradcam", "layercam", "guided-gradcam")
 PARTS = ("randomisation", "masks")
 ENSEMBLE = "64_small-cnn-breast-ultrasound-64-px_plain"  # members of one grid: others have no mean map
 HEAD = [
@@ -39,10 +40,10 @@ COARSE = 2  # cells along a side: the peak of such a map is an outer corner of t
 
 
 def models(work: Path) -> dict[str, Path]:
-    """The finished 64 px models of the results script, by what its tables call them."""
+    """The results script's finished models for 64 px and those from ImageNet for 128 px, by architecture and seed."""
     found = {}
     for plan in plans():
-        if plan.group == "us-64":
+        if plan.group == "us-64" or (plan.group == "us-128" and plan.weights):
             for seed in plan.seeds:
                 folder = work / "runs" / f"{plan.key}_{seed}"
                 if (folder / "done.json").exists():
@@ -85,7 +86,7 @@ def section(found: Found, grids: Mapping[str, tuple[int, int]]) -> list[str]:
         "`python -m benchmarks.heatmaps --data ../shared/data --work DIR` writes this section; one model alone is measured by "
         "`python -m core explain-benchmark CHECKPOINT --data busi_128_in_breastmnist_order.npz`.",
         "",
-        f"The 64 px models above on the {n} malignant test pictures, whose lesion masks came with BUSI, each map made for "
+        f"The models for 64 px and those from ImageNet above on the {n} malignant test pictures, whose lesion masks came with BUSI, each map made for "
         f"*malignant*. Peak inside the lesion (pointing game), share of the map inside it, and IoU at the share of the maximum "
         f"that was best on {tuned} malignant validation pictures; beside them the same for a map that always points at the "
         f"image centre, for the picture's own brightness, and for the median of {UNTRAINED} models of that architecture with "
