@@ -86,7 +86,8 @@ def section(found: Found, grids: Mapping[str, tuple[int, int]]) -> list[str]:
         "`python -m benchmarks.heatmaps --data ../shared/data --work DIR` writes this section; one model alone is measured by "
         "`python -m core explain-benchmark CHECKPOINT --data busi_128_in_breastmnist_order.npz`.",
         "",
-        f"The models for 64 px and those from ImageNet above on the {n} malignant test pictures, whose lesion masks came with BUSI, each map made for "
+        f"The models for 64 px and those from ImageNet above on the {n} malignant test pictures, whose lesion masks came with "
+        f"BUSI, each map made for "
         f"*malignant*. Peak inside the lesion (pointing game), share of the map inside it, and IoU at the share of the maximum "
         f"that was best on {tuned} malignant validation pictures; beside them the same for a map that always points at the "
         f"image centre, for the picture's own brightness, and for the median of {UNTRAINED} models of that architecture with "
