@@ -108,7 +108,7 @@ RECIPES: dict[int, tuple[tuple[str, str, str, tuple[int, ...], int, str], ...]] 
     28: (
         ("small-cnn, default recipe, 28 px", "default", "small-cnn", (0, 1, 2, 3, 4), 28, ""),
         ("small-cnn, breast-ultrasound, 28 px", "breast-ultrasound", "small-cnn", (0, 1, 2), 28, ""),
-        ("EfficientNet-Lite0 from ImageNet, 28 px enlarged", "breast-ultrasound-imagenet", LITE, (0, 1, 2), 128, IMAGENET),
+        ("EfficientNet-Lite0 from ImageNet, 28 px enlarged", "breast-ultrasound-imagenet", LITE, (0, 1, 2, 3, 4), 128, IMAGENET),
     ),
     64: (
         ("small-cnn, breast-ultrasound, 64 px", "breast-ultrasound", "small-cnn", (0, 1, 2), 64, ""),
