@@ -156,6 +156,12 @@ class Visitor:
             self.page.keyboard.press("Escape")
         raise AssertionError(f"no page '{title}' in the navigation")
 
+    def settle(self):
+        """Wait until the page has run and been drawn: a click or key just before that may go to what is replaced."""
+        self.page.wait_for_timeout(300)  # a run may be about to begin
+        self.page.wait_for_selector("[data-test-script-state=notRunning]")
+        self.page.wait_for_selector("[data-stale=true]", state="detached")
+
     def text(self, pattern):
         """Wait until the page says something."""
         self.page.wait_for_selector(f"text=/{pattern}/")

@@ -26,6 +26,7 @@ def test_a_sheet_is_released_by_keyboard(visit, server_url):
     assert not [url for url in anna.requests if url.endswith((".jpg", ".jpeg")) or "/pixels/" in url]
     page.keyboard.press("a")
     page.wait_for_selector("button:has-text('Nothing to mask: release 12')")
+    anna.settle()
     page.locator("[data-testid=stCheckbox] label").nth(2).click()
     page.wait_for_selector("button:has-text('Nothing to mask: release 11')")
     page.keyboard.press("Control+Enter")

@@ -67,6 +67,7 @@ def test_a_study_is_uploaded_read_blind_read_again_and_stands_on_the_agreement_p
         "not a lesion outline|Zero everywhere"
     )  # after one epoch Grad-CAM may be empty, and an empty map is not drawn
     page.keyboard.press("g")
+    anna.settle()
     page.click("[data-testid=stMultiSelect] input")
     page.keyboard.type("Occlusion")
     page.keyboard.press("Enter")
