@@ -1,10 +1,12 @@
 """Save times of readers who all read at once, with `synchronous = FULL`: group commit beside one transaction per save.
 
-Run with `python -m benchmarks.store [readers] [readings each]`. Each reading is what the review page stores of it, by the page's
-own functions: three answers and one sum of the clock as drafts, then the save, which looks at draft and history, adds the review
-and removes the draft. `daily` is daily work; in `study` all are readers of one sequential reader study, where each save looks
-whose turn it is. Both ways of writing run in the same process, in turns, each on a store of its own. `flat out` readers go on as
-soon as a save is acknowledged, which nobody does all day; `paced` ones take about a second for a reading.
+Run with `python -m benchmarks.store [readers] [readings each]`. Each reading is what the review page stores of it, by the
+page's own functions: three answers and one sum of the clock as drafts, then the save, which looks at draft and readings, adds
+the review and removes the draft. `daily` is daily work; in `study` all are readers of one sequential reader study, where each
+save looks whose turn it is. Both ways of writing run in the same process, in turns, each on a store of its own. `together`: all
+readers press the same key at the same moment, and wait for each other before the next and before they open a case. `flat out`:
+everybody goes on as soon as a save is acknowledged, opening the next case too, which nobody does all day. `paced`: about a
+second for a reading.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -26,6 +29,7 @@ ROUNDS = 3
 ENTERED = ({"label": "benign"}, {"confidence": 80}, {"comment": "clear margins"})  # one after the other
 ACTIONS = len(ENTERED) + 2  # with the beat and the save
 SCOPES = ("daily", "study")
+PACES = ("together", "flat out", "paced")
 
 Save = Callable[[Callable[[Any], Any]], Any]
 
@@ -108,7 +112,7 @@ def _history(session: Any, study_id: str, reader: str, number: int | None) -> tu
     return tuple(reviews.review_history(session, study_id, reader, number))
 
 
-def read_one(save: Save, case: Any, shown: int | None, pause: Callable[[], None]) -> list[float]:
+def read_one(save: Save, case: Any, shown: int | None, wait: Callable[[], Any]) -> list[float]:
     """Seconds of each draft and, last, of the save of one reading."""
     from pages.ui import assessment
     from pages.ui import case as page
@@ -119,23 +123,30 @@ def read_one(save: Save, case: Any, shown: int | None, pause: Callable[[], None]
     steps.append(lambda session: page._keep_seconds(session, case, token, 15.0))
     steps.append(lambda session: assessment._store(session, case, shown, token, ({}, 20.0)))
     for step in steps:
-        pause()
+        wait()
         start = time.perf_counter()
         save(step)
         taken.append(time.perf_counter() - start)
     return taken
 
 
-def measure(save: Save, scope: str, readers: int, each: int, pause_s: float) -> tuple[np.ndarray, float]:
+def measure(save: Save, scope: str, readers: int, each: int, pace: str) -> tuple[np.ndarray, float]:
     """(seconds (readers · each, `ACTIONS`), the save last; readings per second) of readers at once in a fresh store."""
-    names = [f"reader {n}" for n in range(readers)]
+    names, all_here = [f"reader {n}" for n in range(readers)], Barrier(readers)
     with fresh_store(names, each if scope == "daily" else -(-each // 2), scope) as (cases, number):
 
         def work(name: str) -> list[list[float]]:
             rng, taken = random.Random(name), []
+            waits = {
+                "together": all_here.wait,
+                "flat out": lambda: None,
+                "paced": lambda: time.sleep(rng.uniform(0.5, 1.5) / ACTIONS),
+            }
             for i in range(each):
+                if pace == "together":
+                    all_here.wait()
                 case, shown = next_case(name, cases[i % len(cases)], number)
-                taken.append(read_one(save, case, shown, lambda: _pause(pause_s, rng)))
+                taken.append(read_one(save, case, shown, waits[pace]))
             return taken
 
         begin = time.perf_counter()
@@ -145,11 +156,6 @@ def measure(save: Save, scope: str, readers: int, each: int, pause_s: float) -> 
         kept = _kept(number)
     assert kept == len(times), f"{len(times) - kept} acknowledged saves were lost"
     return times, len(times) / wall
-
-
-def _pause(pause_s: float, rng: random.Random) -> None:
-    if pause_s:
-        time.sleep(pause_s / ACTIONS * rng.uniform(0.5, 1.5))
 
 
 def _kept(number: int | None) -> int:
@@ -175,10 +181,10 @@ def main() -> None:
     print("| what | how | pace | stored | p50 ms | p95 ms | p99 ms | worst ms | readings/s |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for scope in SCOPES:
-        for pause_s, pace in ((0.0, "flat out"), (1.0, "paced")):
+        for pace in PACES:
             for how, save in (("group commit", through_the_writer), ("one by one", one_by_one)):
-                count = each if not pause_s else min(each, 8)
-                rounds = [measure(save, scope, readers, count, pause_s) for _ in range(ROUNDS)]
+                count = min(each, 8) if pace == "paced" else each
+                rounds = [measure(save, scope, readers, count, pace) for _ in range(ROUNDS)]
                 times, rate = np.concatenate([t for t, _ in rounds]), float(np.median([r for _, r in rounds]))
                 title = f"{scope} | {how} | {pace}"
                 print(_row(f"{title} | draft", times[:, :-1].ravel(), rate))

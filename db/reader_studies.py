@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import ColumnElement, Select, delete, func, select
+from sqlalchemy import ColumnElement, Row, bindparam, delete, func, select
 from sqlalchemy.orm import Session
 
 from core.reader_records import ReaderStudy, Rules, StudyPlan
@@ -93,19 +93,19 @@ def not_held() -> ColumnElement[bool]:
 
 def get_reader_study(session: Session, number: int) -> ReaderStudy | None:
     """The reader study of that id, or None."""
-    found = session.execute(_with_cases().where(ReaderStudyRow.id == number)).one_or_none()
-    return None if found is None else _record(*found)
+    found = session.connection().execute(_ONE, {"number": number}).one_or_none()
+    return None if found is None else _record(found, found.cases)
 
 
 def list_reader_studies(session: Session, *, reader: str = "", status: str = "") -> list[ReaderStudy]:
     """Reader studies, newest first; with `reader` those that this person reads or has read: no drafts, none withdrawn from."""
-    query = _with_cases().order_by(ReaderStudyRow.id.desc())
+    query = _WITH_CASES.order_by(ReaderStudyRow.id.desc())
     if status:
         query = query.where(ReaderStudyRow.status == status)
     if reader:
         mine = select(ReaderRow.reader_study).where(ReaderRow.reader == reader, ReaderRow.withdrawn_at == "")
         query = query.where(ReaderStudyRow.id.in_(mine), ReaderStudyRow.status != "draft")
-    return [_record(*found) for found in session.execute(query)]
+    return [_record(found, found.cases) for found in session.execute(query)]
 
 
 def list_cases(session: Session, number: int) -> list[str]:
@@ -178,9 +178,9 @@ def study_readings(session: Session, number: int) -> pd.DataFrame:
     return frame(session, query)
 
 
-def _with_cases() -> Select[Any]:
-    cases = select(func.count()).where(ReaderStudyCaseRow.reader_study == ReaderStudyRow.id).scalar_subquery()
-    return select(ReaderStudyRow, cases)
+_CASES = select(func.count()).where(ReaderStudyCaseRow.reader_study == ReaderStudyRow.id).scalar_subquery()
+_WITH_CASES = select(*ReaderStudyRow.__table__.columns, _CASES.label("cases"))
+_ONE = _WITH_CASES.where(ReaderStudyRow.id == bindparam("number"))  # built once: every save asks
 
 
 def _check(session: Session, plan: StudyPlan, number: int | None = None) -> None:
@@ -204,7 +204,7 @@ def _fingerprint(cases: tuple[str, ...]) -> str:
     return hashlib.sha256("|".join(cases).encode()).hexdigest()
 
 
-def _record(row: ReaderStudyRow, cases: int) -> ReaderStudy:
+def _record(row: ReaderStudyRow | Row[Any], cases: int) -> ReaderStudy:
     return ReaderStudy(
         id=row.id, name=row.name, task=row.task, protocol=row.protocol, model_version=row.model_version, seed=row.seed,  # type: ignore[arg-type]
         rules=Rules(**row.rules), status=row.status, cases=cases, created_by=row.created_by, created_at=row.created_at,  # type: ignore[arg-type]

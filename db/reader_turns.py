@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from core import settings
@@ -44,8 +44,8 @@ def progress_of(session: Session, study: ReaderStudy, reader: str, now: str = ""
 
     `Refused` for somebody who does not read the study, or no longer.
     """
-    own = select(ReaderRow.half, ReaderRow.withdrawn_at)
-    found = session.execute(own.where(ReaderRow.reader_study == study.id, ReaderRow.reader == reader)).one_or_none()
+    values = {"of_study": study.id, "of_reader": reader, "started": study.started_at}
+    found = session.connection().execute(_PLACE, values).one_or_none()
     if found is None:
         raise Refused("You are not a reader of this study.")
     if found.withdrawn_at:
@@ -53,10 +53,11 @@ def progress_of(session: Session, study: ReaderStudy, reader: str, now: str = ""
             "You no longer read this study: a project lead has withdrawn you from it. What you saved stays stored."
         )
     steps = _steps_of(session, study, reader, found.half)
-    if holds := _holds_since_start(session, study):
+    if found.held:
+        holds = dict(session.connection().execute(_HELD, values).all())
         return _progress_around(session, study, (reader, steps), holds, now)
     # Readings are saved in their order alone (`check_reading`), so their number says which comes next.
-    done = session.scalar(select(func.count()).where(*_first_readings(study, reader))) or 0
+    done = found.done
     last = (steps[done - 1].study_id, steps[done - 1].repeat) if done else ("", 0)
     if done >= len(steps) or study.status != "running":
         return Progress(None, done, len(steps), "", *last)
@@ -80,21 +81,14 @@ def _turn(study: ReaderStudy, steps: list[Step], place: int, done: int) -> Turn:
     return Turn(case, phase, session, number, study.shown, done, len(steps), repeat)
 
 
-def _holds_since_start(session: Session, study: ReaderStudy) -> dict[str, bool]:
-    """Case -> whether it is held now, of those held at any time while the study ran: hardly ever one."""
-    cases = select(ReaderStudyCaseRow.study_id).where(ReaderStudyCaseRow.reader_study == study.id)
-    lately = HoldRow.released_at.is_(None) | (HoldRow.released_at >= study.started_at)
-    query = select(HoldRow.study_id, HoldRow.released_at.is_(None)).where(HoldRow.study_id.in_(cases), lately)
-    return dict(session.execute(query).all())
-
-
 def _progress_around(
     session: Session, study: ReaderStudy, of: tuple[str, list[Step]], holds: dict[str, bool], now: str
 ) -> Progress:
     """`progress_of` where cases were held: those that still are are passed over, and come first once they are released."""
     reader, steps = of
     query = select(ReviewRow.study_id, ReviewRow.phase, ReviewRow.repeat)
-    saved = [tuple(row) for row in session.execute(query.where(*_first_readings(study, reader)).order_by(ReviewRow.id))]
+    own = {"of_study": study.id, "of_reader": reader}
+    saved = [tuple(row) for row in session.execute(query.where(*_FIRST_READINGS).order_by(ReviewRow.id), own)]
     read = set(saved)
     unread = [i for i, step in enumerate(steps) if step[1:] not in read]
     places = [i for i in unread if not holds.get(steps[i].study_id)]
@@ -127,14 +121,30 @@ def _shut_until(session: Session, study: ReaderStudy, reader: str, now: str) -> 
     """When the second session of a wash-out opens, counted from the last reading of the first; empty where it is open."""
     half = session.scalar(select(ReaderRow.half).where(ReaderRow.reader_study == study.id, ReaderRow.reader == reader))
     first = ReviewRow.phase == ("unaided" if half == 0 else "aided")
-    latest = session.scalar(select(func.max(ReviewRow.created_at)).where(*_first_readings(study, reader), first))
+    newest = select(func.max(ReviewRow.created_at)).where(*_FIRST_READINGS, first)
+    latest = session.scalar(newest, {"of_study": study.id, "of_reader": reader})
     opens = _opens_at(study, latest) if latest else ""
     return opens if opens > (now or utc_now()) else ""
 
 
-def _first_readings(study: ReaderStudy, reader: str) -> tuple[ColumnElement[bool], ...]:
-    """The reader's readings in that study without corrections: as the index of them is made."""
-    return ReviewRow.reader_study == study.id, ReviewRow.reviewer == reader, ReviewRow.supersedes.is_(None)
+# What every save in a reader study asks, built once and past the mapper.
+_OF_STUDY, _OF_READER = bindparam("of_study"), bindparam("of_reader")
+# A reader's readings without corrections: as the index of them is made.
+_FIRST_READINGS = (
+    ReviewRow.reader_study == _OF_STUDY, ReviewRow.reviewer == _OF_READER, ReviewRow.supersedes.is_(None)
+)  # fmt: skip
+# Case -> whether it is held now, of those held at any time while the study ran: hardly ever one.
+_HELD = select(HoldRow.study_id, HoldRow.released_at.is_(None)).where(
+    HoldRow.study_id.in_(select(ReaderStudyCaseRow.study_id).where(ReaderStudyCaseRow.reader_study == _OF_STUDY)),
+    HoldRow.released_at.is_(None) | (HoldRow.released_at >= bindparam("started")),
+)
+_PLACE = select(
+    ReaderRow.half,
+    ReaderRow.withdrawn_at,
+    select(func.count()).where(*_FIRST_READINGS).scalar_subquery().label("done"),
+    _HELD.exists().label("held"),
+).where(ReaderRow.reader_study == _OF_STUDY, ReaderRow.reader == _OF_READER)
+_SHOWN = select(PredictionRow.study_id, PredictionRow.model_version).where(PredictionRow.id == bindparam("number"))
 
 
 _KEPT_ORDERS = (
@@ -179,8 +189,7 @@ def check_reading(session: Session, review: Review, *, corrects: bool) -> None:
             "The model gave no result, and without one this is no aided reading. Reload the page, or tell the lead."
         )
     if review.prediction_id is not None:
-        row = session.get(PredictionRow, review.prediction_id)
-        shown = None if row is None else (row.study_id, row.model_version)
+        shown = session.connection().execute(_SHOWN, {"number": review.prediction_id}).one_or_none()
         if review.phase == "unaided" or shown != (review.study_id, study.model_version):
             raise Refused("This is not the result that the reader study's protocol shows.")
 

@@ -55,8 +55,7 @@ def add_review(session: Session, review: Review) -> Review:
 
     The same review with the same `client_token` again gives the stored one. `ValueError` for an empty token or one that
     another review has; `Refused` for an unaided review once an aided one exists, for a held study, and in a reader study for
-    whatever its protocol forbids (see `db.reader_turns.check_reading`). An aided review, and any of a reader study, removes
-    the draft.
+    whatever its protocol forbids (see `db.reader_turns.check_reading`). The draft it came of is removed.
     """
     if not review.client_token:
         raise ValueError("a review needs a client_token")
@@ -73,8 +72,7 @@ def add_review(session: Session, review: Review) -> Review:
     saved = replace(review, supersedes=supersedes, id=None, created_at=utc_now())
     number = session.connection().execute(_ADD, _values(saved)).scalar_one()
     saved = replace(saved, id=number, regions=tuple(dict(region) for region in saved.regions))
-    if review.phase == "aided" or review.reader_study is not None:
-        delete_draft(session, review.study_id, review.reviewer, review.reader_study, review.repeat)
+    delete_draft(session, review.study_id, review.reviewer, review.reader_study, review.repeat)
     details = {"review": saved.id, "phase": saved.phase, "sha256": fingerprint(saved)}
     if saved.reader_study is not None:
         details["reader_study"] = saved.reader_study
@@ -123,6 +121,14 @@ def review_history(
     return [_record(row) for row in rows]
 
 
+def saved_tokens(
+    session: Session, study_id: str, reviewer: str, reader_study: int | None = None, repeat: int = 0
+) -> dict[int, str]:
+    """Id -> client token of what `review_history` gives, in its order: every draft and save asks."""
+    values = {"study_id": study_id, "reviewer": reviewer, "reader_study": reader_study, "repeat": repeat}
+    return dict(session.connection().execute(_TOKENS[reader_study is None], values).all())
+
+
 def list_reviews(session: Session, query: ReviewQuery) -> pd.DataFrame:
     """Reviews, newest first, with what they are about.
 
@@ -154,6 +160,7 @@ def _chain(daily: bool, *more: ColumnElement[bool]) -> Select[Any]:
 
 
 _HISTORY = {daily: _chain(daily).order_by(_REVIEWS.c.id) for daily in (True, False)}
+_TOKENS = {daily: query.with_only_columns(_REVIEWS.c.id, _REVIEWS.c.client_token) for daily, query in _HISTORY.items()}
 _LATEST = {
     daily: _chain(daily, _REVIEWS.c.phase == bindparam("phase")).order_by(_REVIEWS.c.id.desc()).limit(1)
     for daily in (True, False)

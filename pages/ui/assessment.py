@@ -178,15 +178,15 @@ def _store(
 ) -> Review | None:
     where = (case.study.id, case.reviewer)
     draft = drafts.get_draft(session, *where, case.reader_study, case.repeat) or {}
-    if any(r.client_token == token for r in reviews.review_history(session, *where, case.reader_study, case.repeat)):
-        return None
     if draft.get("token") != token or draft.get("phase") != case.phase or not draft.get("label"):
+        if token in reviews.saved_tokens(session, *where, case.reader_study, case.repeat).values():
+            return None
         raise Refused("This case was changed in another tab. Reload the page: what you entered last is kept.")
     if draft["label"] != case.draft.get("label"):  # which of two keys came first is not known any more
         raise Refused("The class changed in the moment of saving. Look at it, and save once more.")
     widgets, seconds = entered
     said = _entered(draft, widgets)
-    stored = reviews.add_review(
+    return reviews.add_review(
         session,
         Review(
             study_id=case.study.id, reviewer=case.reviewer, phase=case.phase, label=draft["label"],
@@ -196,8 +196,6 @@ def _store(
             flagged=bool(draft.get("flagged")), regions=tuple(draft.get("regions", case.regions)), seconds=seconds,
         ),
     )  # fmt: skip
-    drafts.delete_draft(session, *where, case.reader_study, case.repeat)
-    return stored
 
 
 def _widgets(case: Case) -> dict[str, Any]:

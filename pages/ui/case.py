@@ -232,8 +232,8 @@ def _keep_seconds(session: Session, case: Case, token: str, seconds: float) -> N
     draft = stored if stored is None else _own(stored, case.phase, case.repeat) or None
     if draft is None and case.place is not None and not case.place.again:
         begun = {"phase": case.phase, "repeat": case.repeat, "token": token}
-        history = reviews.review_history(session, *where, *scope)
-        draft = begun if [review.id for review in history] == case.readings else None
+        saved = reviews.saved_tokens(session, *where, *scope)
+        draft = begun if list(saved) == case.readings else None
     if draft is not None and draft.get("token") == token and draft.get("seconds") != seconds:
         drafts.save_draft(session, *where, {**draft, "seconds": seconds}, case.reader_study, repeat=case.repeat)
 
@@ -250,8 +250,8 @@ def keep_draft(case: Case, **changed: Any) -> None:
 
 def _keep_draft(session: Session, case: Case, entered: dict[str, Any]) -> None:
     where, scope = (case.study.id, case.reviewer), (case.reader_study, case.repeat)
-    history = reviews.review_history(session, *where, *scope)
-    if entered["token"] is None or [review.id for review in history] != case.readings:
+    saved = reviews.saved_tokens(session, *where, *scope)
+    if entered["token"] is None or list(saved) != case.readings:
         raise Refused("This reading is saved already. Reload the page to see it.")
     draft = dict(_own(drafts.get_draft(session, *where, *scope) or {}, case.phase, case.repeat))
     drafts.save_draft(session, *where, draft | entered, case.reader_study, repeat=case.repeat)

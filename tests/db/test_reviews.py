@@ -142,14 +142,17 @@ def test_an_altered_review_is_found(study, change):
 
 
 def test_drafts(study):
-    """One per study and reviewer, replaced as a whole, gone with the aided review but not with the unaided one."""
+    """One per study and reviewer, replaced as a whole, gone with the review that it became, without and with the model."""
     with engine.write() as session:
         drafts.save_draft(session, study, "Ann", {"label": "benign", "n": 1})
         drafts.save_draft(session, study, "Bob", {"label": "malignant"})
         drafts.save_draft(session, study, "Ann", {"confidence": None, "points": [[1, 2]]})
-    save(make.review(study, "u", phase="unaided"))
     with engine.read() as session:
         assert drafts.get_draft(session, study, "Ann") == {"confidence": None, "points": [[1, 2]]}
+    save(make.review(study, "u", phase="unaided"))
+    with engine.write() as session:
+        assert drafts.get_draft(session, study, "Ann") is None
+        drafts.save_draft(session, study, "Ann", {"label": "malignant"})
     save(make.review(study, "a"))
     with engine.write() as session:
         assert drafts.get_draft(session, study, "Ann") is None
