@@ -6,8 +6,9 @@ rest of the network runs on that. Same numbers, about a fifth less work for a Re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -83,12 +84,12 @@ def _moved(cells: slice, by: int) -> slice:
 def crops_for(case: Case, window: Corner, corners: Sequence[Corner], copies: torch.Tensor) -> Crops | None:
     """A faster way to score the case's image with such windows covered; None where there is none.
 
-    `copies` are tries, covered at `corners`: their logits must be the network's own to `TOLERANCE`. Which layers come first is
+    `copies` are tries, covered at `corners`. Which layers come first is
     read off the order of the modules, and whatever a network does beside that shows there.
     """
     rows, columns = (_Axis(edge, width) for edge, width in zip(case.x.shape[2:], window, strict=True))
     first: dict[str, nn.Module] = {}
-    for name, part in _links(case.module):
+    for name, part in links(case.module):
         further = _behind(part, (rows, columns))
         if further is None or further[0].crop * further[1].crop > WORTH * rows.edge * columns.edge:
             break
@@ -98,23 +99,31 @@ def crops_for(case: Case, window: Corner, corners: Sequence[Corner], copies: tor
     rest = sharing_copy(case.module)
     for name in first:
         rest.set_submodule(name, nn.Identity())
+    return trusted(case, lambda: Crops(list(first.values()), rest, (rows, columns), case.x), copies, copies, corners)
+
+
+Way = TypeVar("Way", bound=nn.Module)
+
+
+def trusted(case: Case, make: Callable[[], Way], copies: torch.Tensor, *given: Any) -> Way | None:
+    """What `make` builds, if it gives for `given` the network's logits of `copies` (n, C, H, W) to `TOLERANCE`; else None."""
     expected = case.logits(copies)
     try:
-        made = Crops(list(first.values()), rest, (rows, columns), case.x)
-        got = case.logits(copies, made, corners)
+        made = make().eval()
+        got = case.logits(given[0], made, *given[1:])
     except (RuntimeError, AttributeError, IndexError, TypeError, ValueError):
         return None  # the modules do not stand in the order in which they run
-    close = got.shape == expected.shape and (got - expected).abs().max() <= TOLERANCE * expected.abs().max().clamp(
-        min=1
-    )
-    return made.eval() if close else None
+    if got.shape != expected.shape:
+        return None
+    close = (got - expected).abs().max() <= TOLERANCE * expected.abs().max().clamp(min=1)
+    return made if bool(close) else None
 
 
-def _links(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+def links(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
     """Names and modules in the order in which a plain chain runs."""
     for name, part in module.named_children():
         if isinstance(part, nn.Sequential) or isinstance(module, Tempered):
-            yield from _links(part, f"{prefix}{name}.")
+            yield from links(part, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", part
 

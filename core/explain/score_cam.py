@@ -6,6 +6,7 @@ import torch
 
 from core.combine import untempered
 from core.explain.case import Case
+from core.explain.mixtures import mixture_scores
 
 
 def score_cam(case: Case, layer: str, *, channels: int, baseline: str, batch: int) -> tuple[torch.Tensor, int]:
@@ -24,15 +25,19 @@ def score_cam(case: Case, layer: str, *, channels: int, baseline: str, batch: in
     low, high = maps.amin(dim=(1, 2)), maps.amax(dim=(1, 2))
     order = maps.flatten(1).std(dim=1, correction=0).argsort(descending=True, stable=True)
     chosen = order[(high > low)[order]][:channels]
-    case.watch.total = 1 + len(chosen)
     if not len(chosen):
         return torch.zeros_like(maps[0]), 0
-    fill, size = case.baseline(baseline), tuple(case.x.shape[2:])
-    scores = []
-    for part in chosen.split(batch):
-        span = (high - low)[part, None, None]
-        masks = ((maps[part] - low[part, None, None]) / span)[:, None]  # (n, 1, h, w)
-        masks = torch.nn.functional.interpolate(masks, size=size, mode="bilinear", align_corners=False)
-        scores.append(case.scores(fill + (case.x - fill) * masks))
-    weights = torch.softmax(torch.cat(scores), dim=0)[:, None, None]
+    fill, grid = case.baseline(baseline), maps.shape[1:]
+
+    def faded(shares: torch.Tensor) -> torch.Tensor:
+        masks = shares.view(-1, 1, *grid)
+        size = tuple(case.x.shape[2:])
+        return (case.x - fill) * torch.nn.functional.interpolate(masks, size=size, mode="bilinear", align_corners=False)
+
+    def pictures() -> tuple[torch.Tensor, torch.Tensor]:
+        return fill[0].expand(case.x.shape[1:]), faded(torch.eye(grid.numel(), device=case.x.device))
+
+    shares = ((maps - low[:, None, None]) / (high - low)[:, None, None])[chosen].flatten(1)  # (n, h · w) in [0, 1]
+    scores = mixture_scores(case, lambda rows: fill + faded(rows), pictures, shares, batch)
+    weights = torch.softmax(scores, dim=0)[:, None, None]
     return (weights * maps[chosen]).sum(dim=0).relu(), len(chosen)
