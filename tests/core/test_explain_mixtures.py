@@ -8,7 +8,6 @@ from torch import nn
 
 from core.combine import Tempered
 from core.explain import mixtures
-from core.explain.fold import fast_module
 from core.explain.score_cam import score_cam
 from tests.core.test_explain import hooks, random_checkpoint
 from tests.core.test_explain_crops import Corner, case_of
@@ -49,7 +48,8 @@ def test_mixtures_give_the_map_of_plain_copies(
     shape: Corner, temperature: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For square and other shapes, calibrated or not."""
-    module = fast_module(random_checkpoint("resnet18"), "cpu", torch.randn(1, 3, *shape), "layer4")  # has a bias there
+    module = random_checkpoint("resnet18").module()
+    module.conv1 = nn.Conv2d(3, 64, 7, 2, 3)  # with a bias, as behind a folded batch norm
     module = module if temperature == 1 else Tempered(module, temperature)
     mixed, difference = maps_both_ways(module, "layer4", shape, monkeypatch)
     assert mixed
