@@ -195,7 +195,7 @@ def disagreements(scope: Scope, task: str) -> None:
         )
     event = st.dataframe(
         rows.assign(created_at=rows["created_at"].str[:16].str.replace("T", " ")), hide_index=True, on_select="rerun",
-        selection_mode=CLICK, key=f"agr_rows:{number}", alt="Disagreements",
+        selection_mode=CLICK, key=f"agr_rows:{number}", placeholder="–", alt="Disagreements",
         column_order=["study_name", "reviewer", "label", "confidence", "model_name", "predicted", "comment", "created_at"],
         column_config={
             "study_name": "Study", "reviewer": "Reviewer", "label": "Reviewer says", "confidence": "Confidence",

@@ -87,6 +87,6 @@ def _selected(shown: Opened, cases: pd.DataFrame, rows: list[int]) -> None:
     some = chosen["row"].head(PAGE).tolist()
     row_of([thumbnail(shown, row) for row in some], [caption(shown, row) for row in some])
     st.dataframe(
-        chosen.drop(columns=["row", "text", "pixel_hash", "class"]), hide_index=True, alt="Selected cases",
+        chosen.drop(columns=["row", "text", "pixel_hash", "class"]), hide_index=True, placeholder="–", alt="Selected cases",
         column_config={"probability": st.column_config.NumberColumn(format="%.3f")},
     )  # fmt: skip

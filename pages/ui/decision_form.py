@@ -48,7 +48,7 @@ def _readings(readings: pd.DataFrame) -> None:
     )
     kept = [name for name in ("Reader", "Class", "BI-RADS", "Likelihood", "Comment") if name in shown]
     filled = [name for name in kept if name in ("Reader", "Class") or (shown[name].notna() & (shown[name] != "")).any()]
-    st.dataframe(shown[filled], hide_index=True, alt="Readings")
+    st.dataframe(shown[filled], hide_index=True, placeholder="–", alt="Readings")
 
 
 def _model(study: StudySummary, readings: pd.DataFrame) -> None:

@@ -184,5 +184,5 @@ def _all_numbers(metrics: dict[str, Estimate]) -> None:
     number = st.column_config.NumberColumn(format="%.4f")
     st.dataframe(
         pd.DataFrame(rows), hide_index=True, column_config=dict.fromkeys(("Value", "Low", "High"), number),
-        height=min(600, 38 + 35 * len(rows)), alt="All numbers",
+        height=min(600, 38 + 35 * len(rows)), placeholder="–", alt="All numbers",
     )  # fmt: skip

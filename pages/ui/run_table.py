@@ -37,7 +37,7 @@ def table(rows: pd.DataFrame, key: str) -> list[str]:
     order = [name for name in config if name in shown and (name != "archived" or rows["archived"].any())]
     event = st.dataframe(
         shown, hide_index=True, height=min(640, 38 + 35 * len(shown)), on_select="rerun", selection_mode="multi-row",
-        column_order=order, column_config=config, key=key, alt="Runs",
+        column_order=order, column_config=config, key=key, placeholder="–", alt="Runs",
     )  # fmt: skip
     return [str(rows["id"].iloc[place]) for place in event["selection"]["rows"]]
 

@@ -64,7 +64,7 @@ def downloads(user: User, study: Finished, readings: StudyReadings) -> None:
         st.caption(_imrmc_words(readings, names))
     shown = table().drop(columns=["regions", "notice"])
     narrow = {"case": st.column_config.TextColumn(width=110)}  # a content hash would fill the window
-    st.dataframe(shown.head(200), hide_index=True, height=320, alt="Readings", column_config=narrow)
+    st.dataframe(shown.head(200), hide_index=True, height=320, placeholder="–", alt="Readings", column_config=narrow)
     st.caption(f"{min(200, len(shown))} of {len(shown):,} rows shown.")
 
 
