@@ -64,7 +64,7 @@ def unfit(method: Method, checkpoint: Checkpoint) -> str:
     """Why a method does not explain a model, as a clause; empty where it does."""
     if method.needs != "scores" and not checkpoint.heatmap_layer:
         return f"it needs a map of features, and {checkpoint.architecture} has none"
-    if method.name not in ("guided-gradcam", "smoothgrad", "feature-ablation"):
+    if method.name not in ("guided-gradcam", "smoothgrad", "feature-ablation", "lime"):
         return ""
     found = structures(checkpoint)
     if method.name == "guided-gradcam" and not all(s.relus for s in found):
@@ -77,4 +77,6 @@ def unfit(method: Method, checkpoint: Checkpoint) -> str:
         return "this network's max poolings let the gradient through to one pixel of each cell, bright or dark"
     if method.name == "feature-ablation":
         return "behind this network's max poolings one covered superpixel changes nothing while what is beside it is as bright"
+    if method.name == "lime":
+        return "behind this network's max poolings covering a part of what is bright changes nothing, and its weights are chance"
     return ""

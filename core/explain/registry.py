@@ -150,18 +150,23 @@ def _occlusion_defaults(size: Size, cell: Size) -> Parameters:
     return {"window": window, "stride": [max(1, w // 2) for w in window], "baseline": "mean", "batch": 16}
 
 
+def _segments(most: int, size: Size, cell: Size) -> int:
+    """Superpixels no smaller than a cell: behind a max pooling, covering part of what is bright in a cell changes nothing."""
+    return max(4, min(most, size[0] * size[1] // (cell[0] * cell[1])))
+
+
 def _lime_defaults(size: Size, cell: Size) -> Parameters:
     samples = 800 if max(size) <= 128 else 400  # what a CPU does in about half a second or ten seconds
-    return {"samples": samples, "segments": 50, "baseline": "mean", "batch": 16}
+    return {"samples": samples, "segments": _segments(50, size, cell), "baseline": "mean", "batch": 16}
+
+
+def _ablation_defaults(size: Size, cell: Size) -> Parameters:
+    return {"segments": _segments(50, size, cell), "baseline": "mean", "batch": 16}
 
 
 def _shapley_defaults(size: Size, cell: Size) -> Parameters:
-    return {
-        "permutations": 20 if max(size) <= 128 else 8,
-        "segments": 25,
-        "baseline": "mean",
-        "batch": 16,
-    }
+    permutations = 20 if max(size) <= 128 else 8
+    return {"permutations": permutations, "segments": _segments(25, size, cell), "baseline": "mean", "batch": 16}
 
 
 _COARSE = "on a coarse grid; not a lesion outline, and evidence against the class is not shown."
@@ -228,8 +233,7 @@ METHODS: dict[str, Method] = {
             "feature-ablation", "Feature ablation", "scores", True, True,
             "How far this class's score drops when one superpixel is covered with the image's mean; its edges are the "
             "superpixels', not a lesion outline, and it is blind where what is left uncovered suffices.",
-            lambda size, cell: {"segments": 50, "baseline": "mean", "batch": 16},
-            _over_superpixels(covering.feature_ablation),
+            _ablation_defaults, _over_superpixels(covering.feature_ablation),
         ),
         Method(
             "shapley", "Shapley values", "scores", True, True,

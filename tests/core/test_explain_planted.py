@@ -26,9 +26,8 @@ from core.preprocess import Preprocessing
 from core.records import Refused
 
 FEWER = {
-    "lime": {"samples": 60, "segments": 12}, "shapley": {"permutations": 4, "segments": 12},
-    "smoothgrad": {"samples": 8}, "feature-ablation": {"segments": 12}, "integrated-gradients": {"steps": 8},
-    "score-cam": {"channels": 4},
+    "lime": {"samples": 60, "segments": 12}, "shapley": {"permutations": 4}, "smoothgrad": {"samples": 8},
+    "integrated-gradients": {"steps": 8}, "score-cam": {"channels": 4},
 }  # fmt: skip
 HEAVY = ("resnet18", "resnet50", "vgg16", "resnet50v2")
 
@@ -58,16 +57,29 @@ def test_only_known_pairs_are_refused():
     """A method that is refused by a network says why; all others are made."""
     refused = {(m, a) for m in METHODS for a in ARCHITECTURES if unfit(METHODS[m], wired(a))}
     assert refused == {
-        ("guided-gradcam", "r4-cnn-a"), ("smoothgrad", "r4-cnn-a"), ("smoothgrad", "vgg16"), ("feature-ablation", "vgg16")
+        ("guided-gradcam", "r4-cnn-a"), ("smoothgrad", "r4-cnn-a"), ("smoothgrad", "vgg16"), ("feature-ablation", "vgg16"),
+        ("lime", "vgg16"),
     }  # fmt: skip
 
 
 def test_why_methods_are_refused(monkeypatch):
-    """Asked all the same, SmoothGrad points beside the evidence behind sigmoids and max poolings, feature ablation behind these."""
+    """Asked all the same, SmoothGrad points beside the evidence behind sigmoids and max poolings, the others behind these."""
     monkeypatch.setattr(methods, "unfit", lambda *_: "")
     assert not any(hits(wired("r4-cnn-a"), "smoothgrad", i, FEWER["smoothgrad"]) for i in range(4))
     assert not hits(wired("vgg16"), "smoothgrad", 0, FEWER["smoothgrad"])
-    assert not all(hits(wired("vgg16"), "feature-ablation", i, FEWER["feature-ablation"]) for i in (0, 13))
+    assert not all(hits(wired("vgg16"), "feature-ablation", i, {"segments": 12}) for i in (0, 13))
+    assert not all(hits(wired("vgg16"), "lime", i, FEWER["lime"]) for i in (1, 2, 3))
+
+
+def test_why_superpixels_are_no_smaller_than_a_cell():
+    """Behind ResNet18's max pooling 50 superpixels hide nothing in one picture of five; as many as it has cells do."""
+    checkpoint = wired("resnet18")
+    assert {m: defaults(METHODS[m], checkpoint)["segments"] for m in ("lime", "feature-ablation", "shapley")} == {
+        "lime": 4, "feature-ablation": 4, "shapley": 4
+    }  # fmt: skip
+    assert not hits(checkpoint, "feature-ablation", 3, {"segments": 50})
+    assert all(hits(checkpoint, "feature-ablation", i) for i in (3, 7, 15, 19))
+    assert defaults(METHODS["lime"], wired("small-cnn"))["segments"] == 50
 
 
 def test_why_occlusion_covers_a_whole_cell():
