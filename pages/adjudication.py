@@ -24,7 +24,10 @@ def scope() -> QueueQuery:
         closed = {study.id: study for study in reader_studies.list_reader_studies(session, status="closed")}
     titles = {DAILY: "Daily work"} | {number: study.name for number, study in closed.items()}
     asked = st.query_params.get("reader_study", "")
-    at = list(titles).index(int(asked)) if asked.isdigit() and int(asked) in titles else 0
+    known = asked.isdigit() and int(asked) in titles
+    if asked and not known:
+        st.info("The link names a study whose readings cannot be adjudicated: it is not closed, or not in this store.")
+    at = list(titles).index(int(asked)) if known else 0
     with st.container(horizontal=True, vertical_alignment="bottom"):
         number = st.selectbox(
             "Readings of", list(titles), index=at, format_func=titles.get, key=f"adj_scope:{asked}", width=320

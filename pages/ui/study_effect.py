@@ -189,7 +189,9 @@ def strategies(study: StudyReadings) -> None:
         return
     say_few_readers(len(pool))
     _strategy_tables(study, found)
-    notes = ["" if scored else "The model has no result of some cases, so strategies with it are left out.",
+    notes = ["The model's thresholds begin at the lowest score among these cases that it called positive, an estimate."
+             if scored and own else "",
+             "" if scored else "The model has no result of some cases, so strategies with it are left out.",
              "Aided readings are not independent of the model: strategies that combine both flatter it."
              if phase == "aided" and scored else ""]  # fmt: skip
     st.caption(

@@ -8,7 +8,6 @@ from dataclasses import replace
 import streamlit as st
 
 from core.reader_records import PROTOCOLS, ReaderStudy, Rules, StudyPlan, repeat_gap
-from core.records import Refused
 from core.tasks import TASKS, Task
 from db import engine as store
 from db import exposures, models, reader_cases, reader_studies, users
@@ -28,6 +27,15 @@ _STARTS = {
     "rs_protocol": "sequential", "rs_source": "sample", "rs_likelihood": True, "rs_birads": False,
     "rs_days": 28, "rs_twice": 0, "rs_twice_as": "number", "rs_between": None,
 }  # fmt: skip
+_BLANK = {"rs_name": "", "rs_readers": [], "rs_query": "", "rs_list": ""}
+_STAYS = (
+    "rs_n:",
+    "rs_query",
+    "rs_list",
+    "rs_days",
+    "rs_likelihood",
+    "rs_birads",
+)  # also while another source or task is drawn
 _EDITED = "rs_edited"  # id of the draft in the form; none while a new one is drawn up
 
 
@@ -70,8 +78,10 @@ def _edited() -> ReaderStudy | None:
 
 
 def _empty_form() -> None:
-    for key in [key for key in st.session_state if str(key).startswith("rs_") and ":" not in str(key)]:
-        del st.session_state[key]
+    # Values are given, not deleted: the browser goes on showing what it holds of a widget whose value is gone.
+    st.session_state.update(_STARTS | _BLANK | {"rs_seed": secrets.randbelow(MOST_SEED + 1)})
+    st.session_state["rs_files"] = st.session_state.get("rs_files", 0) + 1
+    st.session_state.pop(_EDITED, None)
 
 
 def show(user: User, edited: ReaderStudy | None = None) -> None:
@@ -83,6 +93,8 @@ def show(user: User, edited: ReaderStudy | None = None) -> None:
         "rs_seed" not in st.session_state
     ):  # drawn for each new draft: with a known seed readers could work out what comes
         st.session_state["rs_seed"] = secrets.randbelow(MOST_SEED + 1)
+    for key in [key for key in st.session_state if str(key).startswith(_STAYS)]:
+        st.session_state[key] = st.session_state[key]  # else Streamlit forgets what is not drawn
     left, right = st.columns(2, gap="medium")
     with left:
         name = st.text_input("Name", max_chars=80, placeholder="for example Spring readers, breast MRI", key="rs_name")
@@ -103,14 +115,18 @@ def show(user: User, edited: ReaderStudy | None = None) -> None:
         again = f" + {rules.repeats} again" if rules.repeats else ""
         total = (len(cases) + rules.repeats) * len(readers) * phases
         shown = f"({len(cases)} cases{again})" if again else f"{len(cases)} cases"
-        st.markdown(f"**{shown} × {len(readers)} readers × {phases} = {total} readings**")
+        phrase = f" × {phases} phases" if phases > 1 else ""
+        st.markdown(f"**{shown} × {len(readers)} readers{phrase} = {total} readings**")
         _seen(protocol, readers, cases)
+        lacks = {"a name": name.strip(), "a model": version, "readers": readers, "cases": cases}
+        if missing := [what for what, given in lacks.items() if not given]:
+            st.caption(f"Still to give: {', '.join(missing)}.")
         plan = (name, task.name, protocol, version, tuple(cases), tuple(readers), int(seed), rules)
         with st.container(horizontal=True):
             st.button(
                 "Save draft" if edited else "Create draft", type="primary", icon=":material/save:" if edited else ":material/add:",
                 on_click=messages.guarded(_keep), args=(user, plan, edited),
-                disabled=not (name.strip() and cases and readers and version),
+                disabled=bool(missing),
             )  # fmt: skip
             if edited:
                 st.button("Leave as it was", key="rs_leave", on_click=_empty_form)
@@ -209,7 +225,9 @@ def _sample(task: Task, seed: int) -> list[str]:
         for label in task.classes:
             most = counts.get(label, 0)
             text = f"{label.replace('_', ' ').capitalize()}, of {most}"
-            wanted[label] = int(st.number_input(text, 0, most, min(20, most), key=f"rs_n:{task.name}:{label}"))
+            key = f"rs_n:{task.name}:{label}"
+            st.session_state[key] = min(st.session_state.get(key, 20), most)
+            wanted[label] = int(st.number_input(text, 0, most, key=key))
     with store.read() as session:
         return reader_cases.cases_by_sample(session, task.name, wanted, seed)
 
@@ -225,7 +243,10 @@ def _list(task: Task, _seed: int) -> list[str]:
         "Ids, names or patients, one per line", height=120, key="rs_list", max_chars=400_000,
         help="An id may be shortened to its first eight digits.",
     )  # fmt: skip
-    file = st.file_uploader("Or a text or CSV file: the first column counts", type=["txt", "csv"], key="rs_file")
+    file = st.file_uploader(
+        "Or a text or CSV file: the first column counts", type=["txt", "csv"], max_upload_size=1,
+        key=f"rs_file:{st.session_state.get('rs_files', 0)}",
+    )  # fmt: skip
     lines = text.splitlines() + (_lines_of(file.getvalue()) if file else [])
     with store.read() as session:
         cases, unknown = reader_cases.cases_by_list(session, task.name, lines)
@@ -233,7 +254,8 @@ def _list(task: Task, _seed: int) -> list[str]:
         more = f" and {len(unknown) - SHOWN_UNKNOWN} more" if len(unknown) > SHOWN_UNKNOWN else ""
         named = ", ".join(f"“{line[:40]}”" for line in unknown[:SHOWN_UNKNOWN])
         st.warning(
-            f"No study of this task that can be read is called {messages.plain(named)}{more}; the others are taken.",
+            f"No study of this task that can be read is called {messages.plain(named)}{more}"
+            f"{'; the others are taken' if cases else ''}.",
             icon=":material/help:",
         )
     return cases
@@ -241,7 +263,8 @@ def _list(task: Task, _seed: int) -> list[str]:
 
 def _lines_of(data: bytes) -> list[str]:
     if len(data) > MAX_LIST_BYTES:
-        raise Refused("The list is larger than 1 MB; a reader study has 5,000 cases at most.")
+        st.warning("The file is larger than 1 MB and left out; a reader study has 5,000 cases at most.")
+        return []
     return [line.split(",")[0].strip().strip('"') for line in data.decode("utf-8-sig", "replace").splitlines()]
 
 

@@ -34,6 +34,9 @@ def planner(study: StudyReadings) -> None:
     counts = [count for count in counts if count <= most]
     sizes = np.unique(np.geomspace(20, 5000, 60).astype(int)).tolist()
     grid = power_grid(pilot, difference, counts, sizes, generalises_to=kind, alpha=alpha)
+    if not np.isfinite(grid.power).any():
+        st.info("Nothing can be planned from this study: its readers' figures have no spread to learn from.")
+        return
     needed = cases_needed(pilot, difference, counts, power=power, generalises_to=kind, alpha=alpha)
     left, right = st.columns([3, 2], gap="large")
     with left:

@@ -56,8 +56,12 @@ def difference_text(difference: Difference) -> str:
     if difference.value is None:
         return f"undefined: {difference.reason}"
     if difference.low is None or difference.high is None:
-        return f"{difference.value:+.3f}, no interval: {difference.reason}".replace("-", "−")
-    return f"{difference.value:+.3f} ({difference.low:.3f} to {difference.high:.3f})".replace("-", "−")
+        return f"{_thousandths(difference.value):+.3f}, no interval: {difference.reason}".replace("-", "−")
+    return f"{_thousandths(difference.value):+.3f} ({difference.low:.3f} to {difference.high:.3f})".replace("-", "−")
+
+
+def _thousandths(value: float) -> float:
+    return round(value, 3) + 0  # no minus before a zero
 
 
 def p_text(p: float | None) -> str:

@@ -286,7 +286,7 @@ def test_a_lead_draws_up_starts_and_closes_a_study(version):
     at.text_input(key="rs_name").set_value("Autumn").run()
     at.multiselect(key="rs_readers").set_value(["Anna"]).run()
     at.number_input(key="rs_n:breast-mri:malignant").set_value(3).run()
-    assert "3 cases × 1 readers × 2 = 6 readings" in said(at)
+    assert "3 cases × 1 readers × 2 phases = 6 readings" in said(at)
     button(at, "Create draft").click().run()
     assert not at.exception
     assert "Autumn" in said(at)
@@ -306,7 +306,7 @@ def test_each_new_draft_has_a_seed_of_its_own(version, monkeypatch):
     add_studies(4)
     for name, role in (("Anna", "reviewer"), ("Lea", "lead")):
         add_person(name, role)
-    lots = [11, 22, 33]
+    lots = [11, 22, 33, 44]
     monkeypatch.setattr(study_form.secrets, "randbelow", lambda below: lots.pop(0) if below == 2**31 else 0)
     at = open_page("reader_studies", user="Lea")
     assert at.number_input(key="rs_seed").value == 11
@@ -315,6 +315,8 @@ def test_each_new_draft_has_a_seed_of_its_own(version, monkeypatch):
     assert at.number_input(key="rs_seed").value == 11
     button(at, "Create draft").click().run()
     assert at.number_input(key="rs_seed").value == 22
+    assert (at.text_input(key="rs_name").value, at.multiselect(key="rs_readers").value) == ("", [])
+    assert "Still to give: a name, readers" in said(at)
     assert "seed 11" in said(at)
     button(at, "Edit").click().run()
     assert at.number_input(key="rs_seed").value == 11
@@ -339,7 +341,7 @@ def test_a_lead_asks_for_second_readings_as_a_number_or_a_share(version):
     at.segmented_control(key="rs_twice_as").set_value("share").run()
     at.number_input(key="rs_twice").set_value(50).run()
     at.number_input(key="rs_between").set_value(1).run()
-    assert "(4 cases + 2 again) × 1 readers × 2 = 12 readings" in said(at)
+    assert "(4 cases + 2 again) × 1 readers × 2 phases = 12 readings" in said(at)
     assert "after 1 others or more" in said(at)
     button(at, "Create draft").click().run()
     with engine.read() as session:
@@ -402,7 +404,7 @@ def test_a_lead_changes_a_draft_with_the_form_it_was_drawn_up_in(version):
     assert not at.exception
     assert not at.warning, "no widget has two values"
     assert at.text_input(key="rs_name").value == "Spring"
-    assert "2 cases × 2 readers × 2 = 8 readings" in said(at)
+    assert "2 cases × 2 readers × 2 phases = 8 readings" in said(at)
     at.text_input(key="rs_name").set_value("Late *Spring*").run()
     at.number_input(key="rs_days").set_value(5).run()
     at.multiselect(key="rs_readers").set_value(["Ben"]).run()
