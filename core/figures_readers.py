@@ -25,8 +25,9 @@ def matrix_figure(matrix: PairwiseMatrix, title: str) -> go.Figure:
     """One statistic of every two readers as coloured cells (−1 … 1 cut to 0 … 1) with numbers; intervals and n on hovering."""
     rows, columns = list(range(len(matrix.rows))), list(range(len(matrix.columns)))
     cells = {(i, j): matrix.estimates.get((matrix.rows[i], matrix.columns[j])) for i in rows for j in columns}
-    z = [[_value(cells[i, j]) for j in columns] for i in rows]
-    hover = [[_hover(matrix, i, j, cells[i, j]) for j in columns] for i in rows]
+    # Arrays: Plotly looks at nested lists number by number.
+    z = np.array([[_value(cells[i, j]) for j in columns] for i in rows], dtype=np.float64)
+    hover = np.array([[_hover(matrix, i, j, cells[i, j]) for j in columns] for i in rows], dtype=object)
     n = max((e.n for e in cells.values() if e is not None), default=0)
     figure = titled(f"{title}, n up to {n:,} cases a pair")
     figure.add_heatmap(

@@ -30,7 +30,8 @@ def test_a_matrix_colours_and_numbers_its_pairs():
     }
     figure = figures_readers.matrix_figure(matrix(["Ann", "Bob", "Cid"], cells), "Kappa")
     heat, numbers = figure.data
-    assert [list(row) for row in heat.z] == [[None, 0.75, None], [0.0, None, None], [None, None, None]]
+    nothing = float("nan")
+    np.testing.assert_equal(heat.z, [[nothing, 0.75, nothing], [0.0, nothing, nothing], [nothing, nothing, nothing]])
     assert dict(zip(zip(numbers.y, numbers.x, strict=True), numbers.text, strict=True)) == {
         (0, 1): "0.75", (1, 0): "−0.25", (0, 2): "–",
     }  # fmt: skip
