@@ -82,7 +82,7 @@ def test_the_store_s_benchmark_reads_as_the_page_does(scope, tmp_path, monkeypat
 
     kept = store_benchmark._kept
     monkeypatch.setattr(store_benchmark, "_kept", counted)
-    times, rate = store_benchmark.measure(store_benchmark.through_the_writer, scope, 3, 4, 0.0)
+    times, rate = store_benchmark.measure(store_benchmark.through_the_writer, scope, 3, 4, "together")
     assert times.shape == (12, store_benchmark.ACTIONS)
     assert (times > 0).all()
     assert rate > 0
