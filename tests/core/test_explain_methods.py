@@ -180,7 +180,7 @@ def test_every_architecture_by_every_method_for_every_task(
         assert method.on_layer or heatmap.values.shape == size
         assert (heatmap.method, heatmap.target_class) == (method.name, target)
         assert method.signed or heatmap.values.min() >= 0
-    assert len(able) >= len(METHODS) - 3
+    assert len(able) >= len(METHODS) - (3 if architecture == "vgg16" else 2)
     assert len(copies) >= len(able)
     assert {hooks(module) for module in (*checkpoint.built, *copies)} == {0}
 
