@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.documents import RESULTS, put_section
-from benchmarks.results import US, plans
+from benchmarks.results_plans import US, plans
 from core.checkpoint import load_checkpoint
 from core.datasets import load_dataset
 from core.explain import Request, explain

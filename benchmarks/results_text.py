@@ -14,7 +14,8 @@ from core.statistics import summary
 from core.tasks import get_task
 
 if TYPE_CHECKING:
-    from benchmarks.results import Plan, Trained
+    from benchmarks.results import Trained
+    from benchmarks.results_plans import Plan
 
 Rows = Sequence[tuple["Plan", Sequence["Trained"]]]
 Section = tuple[str, list[str]]
@@ -51,14 +52,14 @@ def ultrasound(rows: Rows, whole: Mapping[int, Mapping[str, Trained]]) -> Sectio
         *HEAD,
     ]
     for size in sorted(whole):
-        lines += [_seeds_row(plan, runs, size) for plan, runs in rows if plan.group == f"us-{size}"]
-        lines += [_single_row(name, f"{size} px", run) for name, run in whole[size].items()]
+        lines += [seeds_row(plan, runs, size) for plan, runs in rows if plan.group == f"us-{size}"]
+        lines += [single_row(name, f"{size} px", run) for name, run in whole[size].items()]
         lines += [f"| *{name}* | {px} px | – | {_or_dash(auc)} | {_or_dash(acc)} | – | – | – | – |"
                   for px, name, auc, acc in PUBLISHED if px == size]  # fmt: skip
     lines += [f"| *{name}* | {px} px | – | {_or_dash(auc)} | {_or_dash(acc)} | – | – | – | – |"
               for px, name, auc, acc in PUBLISHED if px not in whole]  # fmt: skip
     lines += ["", "In italics: published by others. Intervals of single seeds (95 %):", ""]
-    lines += [_intervals(plan, runs) for plan, runs in rows if plan.group.startswith("us-") and runs]
+    lines += [intervals(plan, runs) for plan, runs in rows if plan.group.startswith("us-") and runs]
     return "## Breast ultrasound", [*lines, "", *_verdicts(rows, whole)]
 
 
@@ -87,16 +88,17 @@ def _verdicts(rows: Rows, whole: Mapping[int, Mapping[str, Trained]]) -> list[st
 def _verdict(name: str, runs: Mapping[str, Trained], aim: tuple[float, float], what: str) -> list[str]:
     test = runs[name].test.metrics
     accuracy = figure(runs[name].test, "accuracy")
-    reached = [_reached(found.value, goal) for found, goal in zip((test["auc"], accuracy), aim, strict=True)]
+    said = [reached(found.value, goal) for found, goal in zip((test["auc"], accuracy), aim, strict=True)]
     return [
         f"{what} AUC {aim[0]} and accuracy {aim[1]}. Validation chose *{name}* (largest validation AUC, "
-        f"{estimate_text(runs[name].val.metrics['auc'], 3)}); its test AUC is {estimate_text(test['auc'], 3)} ({reached[0]}), "
-        f"its test accuracy {estimate_text(accuracy, 3)} ({reached[1]}).",
+        f"{estimate_text(runs[name].val.metrics['auc'], 3)}); its test AUC is {estimate_text(test['auc'], 3)} ({said[0]}), "
+        f"its test accuracy {estimate_text(accuracy, 3)} ({said[1]}).",
         "",
     ]
 
 
-def _reached(value: float | None, goal: float) -> str:
+def reached(value: float | None, goal: float) -> str:
+    """Whether an aim was reached, in a word."""
     return "reached" if value is not None and value >= goal else "missed"
 
 
@@ -145,7 +147,7 @@ def reference_systems(rows: Rows) -> Section:
             )
     lines += [
         "", "Always answering *benign* is right in 73 % of these cases, so R4's 71 % is no better than that. Intervals (95 %):", "",
-        *[_intervals(plan, runs) for plan, runs in rows if plan.group == "r4" and runs],
+        *[intervals(plan, runs) for plan, runs in rows if plan.group == "r4" and runs],
         "",
         "BloodMNIST itself is not at hand. Its recipes run on a made file of its shape (28 × 28 × 3, 8 classes), and one is "
         "trained on the 61 real cells (37 for training, 8 for validation, 16 for the test): a check of the pipeline, no more.",
@@ -191,7 +193,8 @@ def external(runs: Sequence[EvaluationRun]) -> Section:
     return "## Predictions from elsewhere", lines
 
 
-def _seeds_row(plan: Plan, runs: Sequence[Trained], size: int) -> str:
+def seeds_row(plan: Plan, runs: Sequence[Trained], size: int) -> str:
+    """A row under `HEAD` of several seeds: mean, lowest and highest."""
     edge = f"{size} px"
     if not runs:
         return f"| {plan.name} | {edge} | not run | – | – | – | – | – | – |"
@@ -199,12 +202,14 @@ def _seeds_row(plan: Plan, runs: Sequence[Trained], size: int) -> str:
     return f"| {plan.name} | {edge} | {_seeds(runs)} | {figures} | {_spread(runs, 'auc', 'val')} | {_time(runs)} |"
 
 
-def _single_row(name: str, edge: str, run: Trained) -> str:
+def single_row(name: str, edge: str, run: Trained) -> str:
+    """A row under `HEAD` of one model, with its intervals."""
     figures = " | ".join(_metric(run.test, m) for m in ("auc", "accuracy", "sensitivity", "specificity"))
     return f"| **{name}** | {edge} | {run.members} together | {figures} | {_metric(run.val, 'auc')} | {run.seconds:.0f} s in all |"
 
 
-def _intervals(plan: Plan, runs: Sequence[Trained]) -> str:
+def intervals(plan: Plan, runs: Sequence[Trained]) -> str:
+    """One line with the figures of every seed."""
     each = "; ".join(
         f"seed {r.seed}: AUC {_metric(r.test, 'auc')}, accuracy {_metric(r.test, 'accuracy')}" for r in runs
     )

@@ -11,7 +11,8 @@ from sqlalchemy import text
 from benchmarks import store as store_benchmark
 from benchmarks.documents import put_section
 from benchmarks.heatmaps import models, section
-from benchmarks.results import Trained, best_on_validation, plans
+from benchmarks.results import Trained, best_on_validation
+from benchmarks.results_plans import plans
 from benchmarks.results_text import figure
 from core.architectures import get_architecture
 from core.recipes import load_recipe
