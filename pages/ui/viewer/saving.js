@@ -47,14 +47,18 @@ function watchSave() {
   if (!saving.label.isConnected) document.body.append(saving.label);
 }
 
-/** `arrived`: the next form is there and gets the keys. Otherwise they are dropped: they were meant for another case. */
+/** `arrived`: the next form is there and gets the keys. Otherwise they are dropped: nobody knows which case they were meant for. */
 function endSaving(arrived) {
-  const { keys, label, timer } = saving;
+  const { keys, label, timer, form } = saving;
   clearInterval(timer);
   label.remove();
   saving = null;
   if (!arrived && keys.length) {
-    label.textContent = `${keys.length === 1 ? "1 key was" : `${keys.length} keys were`} typed for the next case and dropped`;
+    const count = keys.length === 1 ? "1 key" : `${keys.length} keys`;
+    const were = keys.length === 1 ? "was" : "were";
+    label.textContent = formShown() === form
+      ? `Not saved; ${count} typed meanwhile ${were} dropped` // refused: the same case is still there
+      : `${count} ${were} typed for the next case and dropped`;
     document.body.append(label);
     setTimeout(() => label.remove(), DROPPED_MS);
   }
