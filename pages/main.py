@@ -13,6 +13,7 @@ HERE = Path(__file__).parent
 _STYLE = """<style>
 [data-testid=stMainBlockContainer] {padding: 4.2rem 1.25rem 1rem; max-width: 120rem}
 [data-testid=stProgress] p {font-size: .82rem; margin-bottom: -.3rem}
+[data-testid=stToastContainer] {top: auto !important; bottom: 1rem; right: auto; left: 1.25rem}
 </style>"""
 
 
