@@ -119,6 +119,8 @@ def page(case: Case, query: session.WorklistQuery) -> None:
         after = header(case, query)
         coming = after if case.place else next_unread(case) or after
         shown = heatmap_row.show(case, view) if view else None
+        if case.blind and not case.washout:
+            heatmap_row.waiting()
         viewer(case, shown, coming)
     begin_clock(case)  # not before the result is there: waiting for it is no reading
     with right:

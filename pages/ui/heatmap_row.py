@@ -96,6 +96,16 @@ def _unfit(method: str, version: str) -> str:
         return ""
 
 
+def waiting() -> None:
+    """The row of a case that is read blind first: it keeps its place, or the picture would jump when the model is shown."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.button("Heatmap", type="tertiary", disabled=True, key="heatmap-waiting")
+        st.multiselect(
+            "Heatmap", [], placeholder="After your reading is saved", disabled=True, label_visibility="collapsed",
+            key="heatmaps-waiting",
+        )  # fmt: skip
+
+
 def _choose(case: Case, view: ModelView, measures: Measures) -> tuple[list[str], list[str], int]:
     """Methods, classes and image number as the reviewer wants them; no method is off."""
     key, classes = case.key("heatmap"), list(view.prediction.probabilities)

@@ -58,10 +58,13 @@ def test_a_study_is_uploaded_read_blind_read_again_and_stands_on_the_agreement_p
     page.wait_for_selector("button:has-text('Save and show the model'):enabled")
     assert "Small CNN" not in anna.received(), "the model's name reached the browser before the reading was saved"
     assert version[:8] not in anna.received()
+    before = page.locator("canvas[data-shown*='pixels/']").bounding_box()
 
     page.keyboard.press("Control+Enter")
     anna.text("Model visible")
     anna.text("at its operating point youden")
+    anna.settle()
+    assert page.locator("canvas[data-shown*='pixels/']").bounding_box() == before, "the picture stays where it is"
     page.keyboard.press("g")
     anna.text(
         "not a lesion outline|Zero everywhere"
