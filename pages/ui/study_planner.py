@@ -45,11 +45,15 @@ def planner(study: StudyReadings) -> None:
     with right:
         table = pd.DataFrame({
             "Readers": list(needed),
-            f"Cases for a power of {power:g}": [f"{n:,}" if n else "not reached: more readers are needed" for n in needed.values()],
+            f"Cases for a power of {power:g}": [f"{n:,}" if n else "not reached" for n in needed.values()],
         })  # fmt: skip
         shown(table, "Sample size")
         study_csv(study, lambda: pd.DataFrame({"readers": list(needed), "cases": list(needed.values())}), "sample-size")
         what = "of both classes, mixed as here" if choice.figure == "auc" else "of the one class that the figure is of"
+        if None in needed.values():
+            st.caption("Not reached: so few readers do not suffice, however many cases they read.")
+        if (np.diff(grid.power, axis=1) < -0.01).any():
+            st.caption("A line falls again where the test is left with hardly more degrees of freedom than readers.")
         st.caption(
             f"After Hillis, Obuchowski & Berbaum 2011, from this study's {len(result.readers)} readers and {pilot.cases} cases; "
             f"cases {what}. Components of so small a pilot are themselves uncertain."
