@@ -11,6 +11,7 @@ import torch
 import torchvision
 from skimage import data
 
+from core import pretrained
 from core.architectures import get_architecture
 from core.checkpoint import load_checkpoint
 from core.preprocess import preprocess
@@ -90,9 +91,10 @@ def test_torchvisions_own_files_fit_its_networks(tmp_path):
 # -- Weights inside a package ------------------------------------------------------------------------------------------
 
 
-def test_the_packages_weights_know_a_cat():
+@pytest.mark.parametrize("number", range(3))
+def test_the_packages_weights_know_a_cat(number):
     """With all its layers filled, timm's network calls scikit-image's cat an Egyptian cat (ImageNet's class 285)."""
-    known = get_architecture("tf_efficientnet_lite0")
+    known = get_architecture(f"tf_efficientnet_lite{number}")
     net = known.build(1000).eval()
     load_pretrained(net, weights_file("imagenet", known.name), ())
     x = preprocess(Image(data.chelsea()), known.preprocessing(None))[None]
@@ -102,8 +104,9 @@ def test_the_packages_weights_know_a_cat():
     assert float(p[285]) > 0.7  # 0.79 here
 
 
-def test_imagenet_without_a_package_is_refused():
+def test_imagenet_without_a_package_is_refused(monkeypatch):
     """A network that no package serves, one whose package is not installed, and none at all: one sentence each."""
+    monkeypatch.setattr(pretrained, "find_spec", lambda name: None)
     for architecture, said in (
         ("resnet18", "give a file"),
         ("", "any network"),
