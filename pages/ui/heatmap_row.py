@@ -100,8 +100,8 @@ def waiting() -> None:
     """The row of a case that is read blind first: it keeps its place, or the picture would jump when the model is shown."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.button("Heatmap", type="tertiary", disabled=True, key="heatmap-waiting")
-        st.multiselect(
-            "Heatmap", [], placeholder="After your reading is saved", disabled=True, label_visibility="collapsed",
+        st.text_input(
+            "Heatmap", placeholder="After your reading is saved", disabled=True, label_visibility="collapsed",
             key="heatmaps-waiting",
         )  # fmt: skip
 
