@@ -57,6 +57,11 @@ class Network:
         """Name of its folders."""
         return f"{self.architecture}_{self.size}"
 
+    @property
+    def short(self) -> str:
+        """As the document calls it: Lite0, Lite1, Lite2."""
+        return f"Lite{self.architecture[-1]}"
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -68,7 +73,7 @@ class Candidate:
     @property
     def name(self) -> str:
         """As the document calls it."""
-        nets = " + ".join(f"Lite{n.architecture[-1]}" for n in self.networks)
+        nets = " + ".join(n.short for n in self.networks)
         return f"EfficientNet-{nets}, {self.networks[0].size} px" + (", with mirror image" if self.mirror else "")
 
 
@@ -148,7 +153,10 @@ def plans_of(chosen: Candidate) -> list[Plan]:
     """Its networks on the official training split: three seeds of each of several, five of one alone."""
     seeds = tuple(range(3 if len(chosen.networks) > 1 else 5))
     return [
-        Plan(n.key, "chosen", US, "busi-128", RECIPE, n.architecture, n.size, seeds, weights=IMAGENET)
+        Plan(
+            f"EfficientNet-{n.short}, {n.size} px", "chosen", US, "busi-128", RECIPE, n.architecture, n.size, seeds,
+            weights=IMAGENET,
+        )
         for n in chosen.networks
     ]  # fmt: skip
 

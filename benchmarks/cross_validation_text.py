@@ -89,9 +89,9 @@ def _lookalikes(run: EvaluationRun, dataset: Dataset, groups: np.ndarray) -> lis
     y, score = (run.labels == 0).astype(int), run.probabilities[:, 0]
     return [
         f"BUSI holds many pictures that are nearly the same (`python -m core dataset` lists them): {int((~alone).sum())} of the "
-        f"{len(alone)} test pictures have a look-alike in training or validation, which flatters every figure on BreastMNIST, "
-        f"published ones too. On the {int(alone.sum())} that have none the AUC is {_interval(auc(y[alone], score[alone]))}; on "
-        f"the {int((~alone).sum())} others {_interval(auc(y[~alone], score[~alone]))}.",
+        f"{len(alone)} test pictures have a look-alike in training or validation, in this and every published figure on "
+        f"BreastMNIST. On those the AUC is {_interval(auc(y[~alone], score[~alone]))}, on the {int(alone.sum())} that have none "
+        f"{_interval(auc(y[alone], score[alone]))}.",
     ]
 
 
