@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from playwright.sync_api import Locator, Page, sync_playwright
 
 from benchmarks.agreement import CASES, REVIEWERS, fill
-from tests.pages.conftest import CHROMIUM, FLAGS, ROOT, free_port, wait_until_healthy
+from tests.pages.serving import CHROMIUM, FLAGS, served
 
 FLOOR = "an empty page"
 # Resolves with the milliseconds from the click until the script has run, nothing of the page before is left, and `ready` holds.
@@ -164,23 +162,6 @@ def report(who: str, found: dict[str, list[float]]) -> None:
         print(f"| {who}: {name} | {len(times)} | {p50:.0f} | {p95:.0f} | {p50 / floor:.1f} |", flush=True)
 
 
-@contextmanager
-def served(home: str) -> Iterator[str]:
-    """The program on that store; gives its address."""
-    port, log = free_port(), Path(home) / "server.log"
-    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.port", str(port)]
-    with open(log, "w") as output:
-        server = subprocess.Popen(command, cwd=ROOT, env=dict(os.environ), stdout=output, stderr=subprocess.STDOUT)
-    try:
-        begin = time.perf_counter()
-        wait_until_healthy(f"http://127.0.0.1:{port}", server, log)
-        print(f"server answers after {time.perf_counter() - begin:.1f} s", flush=True)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
 def main(reviews: int = CASES * REVIEWERS, rounds: int = 20, *wanted: str) -> None:
     """Fill a store, start the program and time every action of a lead and of a reviewer, or of those wanted."""
     from db import engine, users
@@ -200,7 +181,7 @@ def main(reviews: int = CASES * REVIEWERS, rounds: int = 20, *wanted: str) -> No
             for name, role in (("Lea", "lead"), ("reviewer 7", "reviewer")):
                 if users.get_user(session, name) is None:
                     users.add_user(session, name, role)
-        with served(home) as url, sync_playwright() as playwright:
+        with served(Path(home)) as (url, _), sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
             print("| action | n | p50 ms | p95 ms | ratio to an empty page |\n| --- | --- | --- | --- | --- |")
             for place, (name, who, actions) in enumerate((("Lea", "lead", LEAD), ("reviewer 7", "reviewer", OWN))):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from tests.pages.conftest import CHROMIUM, FLAGS, ROOT, free_port, wait_until_healthy
+from tests.pages.serving import CHROMIUM, FLAGS, ROOT, served
 
 
 def read_one_case(page: Page, url: str) -> None:
@@ -40,21 +40,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"TUMORTRACE_HOME": folder, "TUMORTRACE_DEVICE": "cpu"}
         subprocess.run([sys.executable, "-m", "db", "demo"], cwd=ROOT, env=environment, check=True)
-        port, log = free_port(), Path(folder) / "server.log"
-        command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.port", str(port)]
-        with open(log, "w") as output:
-            server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
-        try:
-            wait_until_healthy(f"http://127.0.0.1:{port}", server, log)
-            with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-                page = browser.new_page(viewport={"width": 1600, "height": 950}, color_scheme="dark")
-                read_one_case(page, f"http://127.0.0.1:{port}")
-                page.screenshot(path=str(ROOT / "docs" / "review.png"))
-                browser.close()
-        finally:
-            server.terminate()
-            server.wait(20)
+        with served(Path(folder), environment) as (url, _), sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+            page = browser.new_page(viewport={"width": 1600, "height": 950}, color_scheme="dark")
+            read_one_case(page, url)
+            page.screenshot(path=str(ROOT / "docs" / "review.png"))
+            browser.close()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,9 @@ Streamlit ends what runs as soon as the next message arrives or the window close
 callbacks are no exception: a comment was typed, a class key followed while the comment's draft was being stored, and the draft
 was undone; or the class key itself came to nothing, and the save key after it stored the class of before. A value whose callback
 was ended does not call it again. Without fast reruns one thread takes in a window's messages, one after the other.
+
+What one message leaves behind in that thread must not reach the next: a fragment leaves the container it was drawn into, and a page
+drawn after it, as when somebody goes on while progress is shown, would go there. The browser then shows nothing at all.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import Any, ClassVar
 from weakref import WeakSet
 
 from streamlit import config
+from streamlit.delta_generator_singletons import context_dg_stack, get_default_dg_stack_value
 from streamlit.proto.WidgetStates_pb2 import WidgetStates
 from streamlit.runtime import app_session
 from streamlit.runtime.scriptrunner import RerunData, ScriptRunner, StopException, get_script_run_ctx
@@ -59,6 +63,10 @@ class WholeCallbacks(ScriptRunner):
             super()._run_script_thread()
         finally:
             self._taken_in.set()
+
+    def _run_script(self, rerun_data: RerunData) -> None:
+        context_dg_stack.set(get_default_dg_stack_value())  # Streamlit 1.67 does it only where a run was ended early
+        super()._run_script(rerun_data)
 
     def _maybe_handle_execution_control_request(self) -> None:
         context = get_script_run_ctx(suppress_warning=True)

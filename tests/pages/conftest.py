@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,13 +15,8 @@ from core.runs import read_case_details, read_run
 from core.training import TrainingJob, train
 from db import engine as store_engine
 from db import models, runs, thumbnails
+from tests.pages.serving import CHROMIUM, FLAGS, served
 
-ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 WAIT = 30_000  # ms
 
 
@@ -61,27 +51,6 @@ def register(trained: Path, status: str = "active") -> str:
     return record.version
 
 
-def free_port() -> int:
-    """A loopback port nobody listens on."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def wait_until_healthy(url: str, server: subprocess.Popen, log: Path) -> None:
-    """Return once the server answers; fail with its log if it dies or takes two minutes."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        if server.poll() is not None:
-            break
-        try:
-            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=2):
-                return
-        except OSError:
-            time.sleep(0.2)
-    pytest.fail(f"the server did not start:\n{log.read_text()}")
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory) -> Iterator[tuple[str, subprocess.Popen]]:
     """`streamlit run streamlit_app.py` on a store of its own, shared by a module's tests, who are different people.
@@ -94,16 +63,10 @@ def server(tmp_path_factory) -> Iterator[tuple[str, subprocess.Popen]]:
         patch.setenv("TUMORTRACE_DEVICE", "cpu")
         patch.delenv("DATABASE_URL", raising=False)
         store_engine.init()
-        port, log = free_port(), home / "server.log"
-        command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.port", str(port)]
-        with open(log, "w") as output:
-            process = subprocess.Popen(command, cwd=ROOT, env=dict(os.environ), stdout=output, stderr=subprocess.STDOUT)
         try:
-            wait_until_healthy(f"http://127.0.0.1:{port}", process, log)
-            yield f"http://127.0.0.1:{port}", process
+            with served(home) as running:
+                yield running
         finally:
-            process.terminate()
-            process.wait(20)
             store_engine.dispose()
 
 
@@ -130,12 +93,13 @@ class Visitor:
     """A signed-in person with a browser window, who notes every request and every websocket frame."""
 
     def __init__(self, chromium, url, name, role="reviewer"):
-        self.url, self.requests, self.frames = url, [], []
+        self.url, self.requests, self.frames, self.errors = url, [], [], []
         self.context = chromium.new_context(viewport={"width": 1600, "height": 950}, color_scheme="dark")
         self.page = self.context.new_page()
         self.page.set_default_timeout(WAIT)
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("websocket", lambda ws: ws.on("framereceived", lambda frame: self.frames.append(frame)))
+        self.page.on("pageerror", lambda error: self.errors.append(f"{error.message}\n{error.stack}"))
         self.page.goto(f"{url}/")
         self.page.fill("#name", name)
         self.page.check(f"input[value={role}]")
@@ -162,6 +126,12 @@ class Visitor:
         self.page.wait_for_selector("[data-test-script-state=notRunning]")
         self.page.wait_for_selector("[data-stale=true]", state="detached")
 
+    def describe(self):
+        """Where a window is and what stands in it, for who reads of a test that failed."""
+        state = "[...document.querySelectorAll('[data-test-script-state]')].map(e => e.dataset.testScriptState)"
+        words = self.page.evaluate("document.body.innerText") or "Nothing at all."
+        return "\n".join((f"{self.page.url} {self.page.evaluate(state)}", words[:2000], *self.errors))
+
     def text(self, pattern):
         """Wait until the page says something."""
         self.page.wait_for_selector(f"text=/{pattern}/")
@@ -170,6 +140,16 @@ class Visitor:
         """All that the server sent over the websocket, from that frame on, as text."""
         frames = self.frames[since:]
         return b"\n".join(f if isinstance(f, bytes) else f.encode() for f in frames).decode("latin-1")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A browser test that failed says what its windows showed."""
+    report = yield
+    if report.failed and call.when == "call" and "visit" in item.fixturenames:
+        for visitor in item.funcargs["visit"].visitors:
+            report.sections.append(("a window", visitor.describe()))
+    return report
 
 
 @pytest.fixture
@@ -181,6 +161,8 @@ def visit(chromium, server_url):
         visitors.append(Visitor(chromium, server_url, name, role))
         return visitors[-1]
 
+    enter.visitors = visitors
     yield enter
     for visitor in visitors:
         visitor.context.close()
+    assert [error for visitor in visitors for error in visitor.errors] == [], "no page may throw"

@@ -15,7 +15,8 @@ from core.predict import predict_with
 from core.records import Image, Refused, Review, Study, full_range_window, study_id
 from db import audit, engine, models, predictions, reviews, studies, users
 from pages.ui.identity import require_lead
-from tests.pages.conftest import ROOT, register
+from tests.pages.conftest import register
+from tests.pages.serving import ROOT
 
 PAGES = ("worklist", "review", "upload", "clean", "agreement", "runs", "performance", "comparison", "models")
 

@@ -7,20 +7,14 @@ import json
 import math
 import os
 import re
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from core.colours import SEQUENTIAL, colours
 from pages.ui.viewer import colour_tables
+from tests.pages.serving import ROOT, served
 
-ROOT = Path(__file__).resolve().parents[2]
 W, H = 64, 48  # size of the gradient: value = 16 * (64 * row + column)
 
 pytestmark = pytest.mark.browser
@@ -128,42 +122,16 @@ st.code(json.dumps({"case": view_key, "runs": ss.runs, "regions": ss.regions, "p
 """
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def _wait_until_healthy(url: str, server: subprocess.Popen) -> None:
-    for _ in range(300):
-        assert server.poll() is None, "the harness's server ended early"
-        try:
-            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=1):
-                return
-        except OSError:
-            time.sleep(0.1)
-    pytest.fail("the harness's server did not come up within 30 s")
-
-
 @pytest.fixture(scope="module")
 def server_url(tmp_path_factory):
     """A small app with the viewer and a pixel route, on a free loopback port."""
     folder = tmp_path_factory.mktemp("viewer")
     (folder / "server.py").write_text(SERVER)
     (folder / "script.py").write_text(SCRIPT)
-    port = _free_port()
-    options = {"server.port": port, "server.address": "127.0.0.1", "server.headless": "true",
-               "server.fileWatcherType": "none", "browser.gatherUsageStats": "false"}  # fmt: skip
-    command = [sys.executable, "-m", "streamlit", "run", "server.py", *(f"--{k}={v}" for k, v in options.items())]
+    options = ("--server.headless=true", "--server.fileWatcherType=none", "--browser.gatherUsageStats=false")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    with (folder / "log.txt").open("w") as log:
-        server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
-    try:
-        _wait_until_healthy(f"http://127.0.0.1:{port}", server)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(10)
+    with served(folder, environment, folder / "server.py", "--server.address=127.0.0.1", *options) as (url, _):
+        yield url
 
 
 class Screen:
