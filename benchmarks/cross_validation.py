@@ -23,7 +23,7 @@ import torch
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
 
-from benchmarks.cross_validation_text import section
+from benchmarks.cross_validation_text import TITLE, comparison, lookalikes, outcome
 from benchmarks.documents import RESULTS, put_section
 from benchmarks.results import Runner, Trained
 from benchmarks.results_plans import US, Plan
@@ -185,7 +185,8 @@ def main() -> None:
     members = [run for _, runs in trained for run in runs]
     whole: Trained = runner.joined("chosen", plans[0], members, MIRROR if chosen.mirror else ())
     seconds = [json.loads(f.read_text())["seconds"] for f in (work / "folds").glob("*/done.json")]
-    put_section(options.document, *section(chosen, found, trained, whole, dataset, groups, sum(seconds)))
+    text = [*comparison(chosen, found, sum(seconds)), *outcome(chosen, trained, whole)]
+    put_section(options.document, TITLE, [*text, *lookalikes(whole.test, dataset, groups)])
 
 
 def _say(wanted: list) -> None:

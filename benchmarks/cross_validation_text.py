@@ -21,21 +21,10 @@ if TYPE_CHECKING:
 TITLE = "## Chosen by cross-validation"
 
 
-def section(
-    chosen: Candidate,
-    found: Mapping[Candidate, Estimate],
-    trained: Sequence[tuple[Plan, Sequence[Trained]]],
-    whole: Trained,
-    dataset: Dataset,
-    groups: np.ndarray,
-    seconds: float,
-) -> results_text.Section:
-    """What was compared (`found`: out-of-fold AUC), what was chosen, and its figures; `seconds` is what all folds took.
-
-    `groups` (N,) says which cases of `dataset` look alike.
-    """
+def comparison(chosen: Candidate, found: Mapping[Candidate, Estimate], seconds: float) -> list[str]:
+    """What was compared (`found`: out-of-fold AUC) and what was chosen; `seconds` is what all folds took."""
     n = next(iter(found.values())).n
-    lines = [
+    return [
         "`python -m benchmarks.cross_validation --data ../shared/data --work DIR` writes this section.",
         "",
         f"On the 78 validation pictures every good network stands near 0.99, so that they cannot choose. Here the {n} pictures of "
@@ -48,6 +37,12 @@ def section(
         "| --- | --- |",
         *(f"| {_marked(c, chosen)} | {_interval(estimate)} |" for c, estimate in found.items()),
         "",
+    ]
+
+
+def outcome(chosen: Candidate, trained: Sequence[tuple[Plan, Sequence[Trained]]], whole: Trained) -> list[str]:
+    """The figures of what was chosen, of its members one by one and of the whole, and whether the aim was reached."""
+    return [
         "The intervals overlap widely: this is the best guess, not a proven order. Then the chosen one, trained on the official "
         "training split (n = 546), its operating point from the official validation split, scored on the test split:",
         "",
@@ -58,9 +53,7 @@ def section(
         *(results_text.intervals(plan, runs) for plan, runs in trained),
         "",
         *_verdict(whole.test),
-        *_lookalikes(whole.test, dataset, groups),
     ]
-    return TITLE, lines
 
 
 def without_lookalikes(run: EvaluationRun, dataset: Dataset, groups: np.ndarray) -> np.ndarray:
@@ -84,7 +77,8 @@ def _verdict(run: EvaluationRun) -> list[str]:
     ]
 
 
-def _lookalikes(run: EvaluationRun, dataset: Dataset, groups: np.ndarray) -> list[str]:
+def lookalikes(run: EvaluationRun, dataset: Dataset, groups: np.ndarray) -> list[str]:
+    """How the test cases fare that look like others; `groups` (N,) says which cases of `dataset` do."""
     alone = without_lookalikes(run, dataset, groups)
     y, score = (run.labels == 0).astype(int), run.probabilities[:, 0]
     return [

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import cross_validation as cv
-from benchmarks.cross_validation_text import section, without_lookalikes
+from benchmarks.cross_validation_text import comparison, lookalikes, outcome, without_lookalikes
 from benchmarks.results import Trained
 from core.datasets import Dataset
 from core.datasets.dataset import Case
@@ -95,9 +95,8 @@ def test_the_section_counts_what_was_seen_before():
     assert without_lookalikes(run, data, groups).tolist() == [False] + [True] * 9
     whole = Trained(-1, None, 60.0, 0, run, run, 3)
     chosen = cv.CANDIDATES[0]
-    title, lines = section(chosen, {chosen: run.metrics["auc"]}, [], whole, data, groups, 120.0)
-    text = "\n".join(lines)
-    assert title == "## Chosen by cross-validation"
+    lines = [*comparison(chosen, {chosen: run.metrics["auc"]}, 120.0), *outcome(chosen, [], whole)]
+    text = "\n".join([*lines, *lookalikes(run, data, groups)])
     assert f"| **{chosen.name}** |" in text
     assert "1 of the 10 test pictures have a look-alike" in text
     assert "(missed)" in text
