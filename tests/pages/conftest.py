@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import sync_playwright
 
 from core.checkpoint import load_checkpoint, model_record
 from core.datasets.phantom import write_phantoms
@@ -81,8 +83,6 @@ def chromium() -> Iterator:
     """One headless Chromium for all browser tests; skips where none is installed."""
     if not CHROMIUM.exists():
         pytest.skip(f"no Chromium at {CHROMIUM}")
-    from playwright.sync_api import sync_playwright
-
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         yield browser
@@ -129,8 +129,11 @@ class Visitor:
     def describe(self):
         """Where a window is and what stands in it, for who reads of a test that failed."""
         state = "[...document.querySelectorAll('[data-test-script-state]')].map(e => e.dataset.testScriptState)"
-        words = self.page.evaluate("document.body.innerText") or "Nothing at all."
-        return "\n".join((f"{self.page.url} {self.page.evaluate(state)}", words[:2000], *self.errors))
+        try:
+            words = self.page.evaluate("document.body.innerText") or "Nothing at all."
+            return "\n".join((f"{self.page.url} {self.page.evaluate(state)}", words[:2000], *self.errors))
+        except PlaywrightError as problem:  # closed, or crashed
+            return str(problem)
 
     def text(self, pattern):
         """Wait until the page says something."""
@@ -146,7 +149,7 @@ class Visitor:
 def pytest_runtest_makereport(item, call):
     """A browser test that failed says what its windows showed."""
     report = yield
-    if report.failed and call.when == "call" and "visit" in item.fixturenames:
+    if report.failed and call.when == "call" and "visit" in item.funcargs:
         for visitor in item.funcargs["visit"].visitors:
             report.sections.append(("a window", visitor.describe()))
     return report
