@@ -581,8 +581,8 @@ def test_late_region_stays_with_the_case_it_was_drawn_on(screen):
     screen.open("grey")
     screen.press("b")
     screen.page.get_by_role("button", name="Next").click()
-    screen.page.wait_for_timeout(200)  # the script now sleeps before it reaches the viewer
-    screen.drag(screen.place(5, 10), screen.place(20, 30))
+    screen.page.wait_for_function("document.querySelector('[aria-label=Case]').value === 'exact#next'")
+    screen.drag(screen.place(5, 10), screen.place(20, 30))  # the script sleeps before it reaches the viewer
     told = screen.wait_told(lambda told: told["case"] == "exact#next" and told["regions"].get(screen.view_key))
     assert "exact#next" not in told["regions"]
     screen.wait_data("view", "exact#next")
