@@ -54,7 +54,8 @@ def test_many_files_are_stored_and_repeating_doubles_nothing(visit, server_url, 
 
 
 def choose_task(page) -> None:
-    """What pictures without a DICOM header show."""
+    """What pictures without a DICOM header show, once the page is there: the worklist has a field for tasks too."""
+    page.wait_for_selector("h1:has-text('Upload')")
     option = page.get_by_role("option", name="Breast MRI").first
     for _ in range(3):  # a run of the page that ends just then closes the menu
         page.get_by_role("combobox").first.click()
