@@ -90,11 +90,11 @@ def readers_roc_figure(study: CrossedRatings, model: np.ndarray | None = None) -
 
 def power_figure(grid: PowerGrid, wanted: float = 0.8) -> go.Figure:
     """Power over cases, one line for each number of readers; a dotted line at the power that is wanted."""
-    figure = titled(f"Power to find a difference of {grid.difference:.3g}")
+    figure = titled(f"Power to find a difference of {grid.difference:.3g}, by readers")
     shades = [BLUE, VERMILLION, _GREEN, "#CC79A7", "#E69F00", "#56B4E9", GREY]
     for i, readers in enumerate(grid.readers):
         figure.add_scatter(
-            x=list(grid.cases), y=grid.power[i], mode="lines", name=f"{readers} readers",
+            x=list(grid.cases), y=grid.power[i], mode="lines", name=f"{readers}",
             line={"color": shades[i % len(shades)], "width": 2},
             hovertemplate=f"{readers} readers, %{{x:,}} cases: %{{y:.2f}}<extra></extra>",
         )  # fmt: skip
@@ -102,7 +102,7 @@ def power_figure(grid: PowerGrid, wanted: float = 0.8) -> go.Figure:
     scope = f"level {grid.alpha:g}, generalises to {grid.generalises_to}"  # a longer title is cut in a narrow window
     figure.update_xaxes(title=f"Cases ({scope})", type="log", tickvals=[20, 50, 100, 200, 500, 1000, 2000, 5000])
     figure.update_yaxes(title="Power", range=[0, 1.02])
-    return figure.update_layout(height=400)
+    return figure.update_layout(height=400, legend_entrywidth=50)
 
 
 def groups_figure(groups: Mapping[str, Estimate], title: str, axis: str, n: int | None = None) -> go.Figure:

@@ -12,7 +12,7 @@ from core.study_readings import StudyReadings, effect_table, model_threshold, st
 from pages.ui.jobs import Job
 from pages.ui.study_cut import choose_cut
 from pages.ui.study_data import computed
-from pages.ui.study_tables import percent, say_few_readers, shown, study_csv, text
+from pages.ui.study_tables import n_below, percent, say_few_readers, shown, study_csv, text
 
 SHARE_TITLES = {
     "changed": "Changed their class",
@@ -214,14 +214,16 @@ def _strategy_tables(study: StudyReadings, found: dict[str, Strategy]) -> None:
         }
         for name, s in found.items()
     ]
-    shown(pd.DataFrame(rows), "Strategies")
-    st.caption("; ".join(f"**{_STRATEGIES[name]}**: {STRATEGIES[name].replace(';', ',')}" for name in found) + ".")
+    table, n = n_below(pd.DataFrame(rows))
+    shown(table, "Strategies")
+    said = "; ".join(f"**{_STRATEGIES[name]}**: {STRATEGIES[name].replace(';', ',')}" for name in found)
+    st.caption(f"{n} {said}.")
     changes = [
         {"Against single reading": _STRATEGIES[name], **{t: cell(f, s.changes.get(f)) for f, t in _FIGURES.items()}}
         for name, s in found.items() if name != "single"
     ]  # fmt: skip
     if changes:
-        shown(pd.DataFrame(changes), "Changes")
+        shown(n_below(pd.DataFrame(changes))[0], "Changes")
     study_csv(study, lambda: pd.DataFrame([
         {"strategy": name, "figure": f, "value": e.value, "low": e.low, "high": e.high, "n": e.n}
         for name, s in found.items() for f, e in s.figures.items() if f in FIGURES

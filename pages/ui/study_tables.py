@@ -102,6 +102,21 @@ class _Has(Protocol):
     def pseudonyms(self) -> Mapping[str, str]: ...
 
 
+def n_below(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """A table of estimates in which each column has one n, without them, and the sentence that says them: it is narrower.
+
+    Columns whose rows differ in n keep it in their cells.
+    """
+    columns: dict[str, list[str]] = {}
+    for name in table.columns:
+        value, given, n = table[name].str.rpartition(", n = ").T.to_numpy()
+        if all(given) and len(set(n)) == 1:
+            table = table.assign(**{name: value})
+            columns.setdefault(n[0], []).append(name if name.isupper() else name[0].lower() + name[1:])
+    said = "; ".join(f"{n} for {', '.join(names)}" for n, names in columns.items())
+    return table, f"n: {said}." if said else ""
+
+
 def study_chart(study: _Has, figure: go.Figure, name: str, data: Callable[[], pd.DataFrame]) -> None:
     """A chart of a study with its data as CSV and Parquet; those of simulated readers say so in the picture too."""
     if study.origin == "simulated":

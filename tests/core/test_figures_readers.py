@@ -89,7 +89,7 @@ def test_power_is_a_line_for_each_number_of_readers():
     """The values of the grid, and the power that is wanted as a dotted line."""
     power = np.array([[0.1, 0.3], [0.5, 0.9]])
     figure = figures_readers.power_figure(PowerGrid((3, 6), (50, 200), power, 0.05, 0.05, "readers and cases"), 0.9)
-    assert [trace.name for trace in figure.data] == ["3 readers", "6 readers"]
+    assert [trace.name for trace in figure.data] == ["3", "6"]
     assert [list(trace.y) for trace in figure.data] == power.tolist()
     assert list(figure.data[1].x) == [50, 200]
     assert figure.layout.shapes[0].y0 == 0.9

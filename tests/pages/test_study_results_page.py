@@ -14,6 +14,7 @@ from db import engine, reader_studies, readers, reviews, studies, study_files, s
 from db.reviews import ReviewQuery
 from db.users import User
 from pages.ui import agreement_parts, my_cases, study_data, study_exchange, study_readers, study_tables
+from pages.ui.study_tables import n_below
 from tests.core.study_readings_factory import rows, study
 from tests.db import make
 from tests.db.test_reader_studies import read, read_all
@@ -469,3 +470,16 @@ def test_figures_of_simulated_readers_say_so_in_picture_and_file(store):
     assert export_table(readings, study_exchange.pseudonyms_of(found, readings))["simulated"].all()
     at = open_page("adjudication", user="Lea", reader_study=str(found.number))
     assert ":orange-badge[Simulated]" in said(at)
+
+
+def test_one_n_of_a_column_is_said_once_below_the_table():
+    """Where all rows rest on the same cases n leaves the cells; a column with a gap or two different n keeps it."""
+    table = pd.DataFrame({
+        "Strategy": ["Single", "Double"], "PPV": ["4 % (2–7), n = 40", "5 % (2–18), n = 40"],
+        "Recall rate": ["22 % (10–35), n = 40", "17 % (5–33), n = 40"],
+        "Sensitivity": ["79 % (61–94), n = 16", "–"], "Specificity": ["78 % (65–90), n = 24", "84 % (68–96), n = 23"],
+    })  # fmt: skip
+    narrow, said = n_below(table)
+    assert said == "n: 40 for PPV, recall rate."
+    assert narrow["PPV"].tolist() == ["4 % (2–7)", "5 % (2–18)"]
+    assert narrow[["Strategy", "Sensitivity", "Specificity"]].equals(table[["Strategy", "Sensitivity", "Specificity"]])

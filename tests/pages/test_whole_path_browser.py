@@ -69,6 +69,8 @@ def test_a_study_is_uploaded_read_blind_read_again_and_stands_on_the_agreement_p
     anna.text(
         "not a lesion outline|Zero everywhere"
     )  # after one epoch Grad-CAM may be empty, and an empty map is not drawn
+    anna.settle()
+    assert page.locator("canvas[data-shown*='pixels/']").bounding_box() == before, "a heatmap does not move it either"
     page.keyboard.press("g")
     anna.settle()
     page.click("[data-testid=stMultiSelect] input")
