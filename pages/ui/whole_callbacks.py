@@ -6,7 +6,8 @@ was undone; or the class key itself came to nothing, and the save key after it s
 was ended does not call it again. Without fast reruns one thread takes in a window's messages, one after the other.
 
 What one message leaves behind in that thread must not reach the next: a fragment leaves the container it was drawn into, and a page
-drawn after it, as when somebody goes on while progress is shown, would go there. The browser then shows nothing at all.
+drawn after it, as when somebody goes on while progress is shown, would go there. Nor may a fragment called by the clock name a page
+other than the open one: a slow browser still tells the page it was on. Either way the browser would show nothing at all.
 """
 
 from __future__ import annotations
@@ -45,6 +46,10 @@ class WholeCallbacks(ScriptRunner):
     def request_rerun(self, rerun_data: RerunData) -> bool:
         """Take in another message after those that wait; False where the runner has ended."""
         self._leaving = False  # the connection is back
+        if rerun_data.fragment_id and not self._taken_in.is_set():  # a step to another page may wait before it
+            rerun_data = replace(
+                rerun_data, page_script_hash=self._latest.page_script_hash, page_name=self._latest.page_name
+            )
         if not self._taken_in.is_set() and rerun_data.page_script_hash != self._latest.page_script_hash:
             rerun_data = _with_values(rerun_data, self._latest)
         self._latest = rerun_data
@@ -66,6 +71,8 @@ class WholeCallbacks(ScriptRunner):
 
     def _run_script(self, rerun_data: RerunData) -> None:
         context_dg_stack.set(get_default_dg_stack_value())  # Streamlit 1.67 does it only where a run was ended early
+        if rerun_data.fragment_id_queue and (page := self._pages_manager.current_page_script_hash):
+            rerun_data = replace(rerun_data, page_script_hash=page)
         super()._run_script(rerun_data)
 
     def _maybe_handle_execution_control_request(self) -> None:
