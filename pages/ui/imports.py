@@ -6,7 +6,7 @@ One import per person at a time. What is done is stored exam by exam, so that a 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Any
@@ -61,14 +61,11 @@ def finished(user: str) -> Import | None:
     """This person's import once it has ended, which is then forgotten; None while the page shows its progress."""
     found = _imports()[user]
     assert found.future is not None
-    try:
-        found.future.result(timeout=_SHORT)
-    except TimeoutError:
-        _progress(user, found)
+    if wait([found.future], _SHORT).not_done:
+        _progress(user, found)  # it may end while this is drawn: the run that follows shows it
         return None
-    finally:
-        if found.future.done():
-            _imports().pop(user, None)
+    _imports().pop(user, None)
+    found.future.result()
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Any
@@ -64,16 +64,11 @@ def fetch(key: tuple[str, ...], *, stoppable: bool = False, patience: float = 0.
     """
     job = _jobs()[key]
     assert job.future is not None
-    try:
-        result = job.future.result(timeout=patience)
-    except TimeoutError:
+    if wait([job.future], patience).not_done:
         _progress(job, stoppable)
         return None
-    except Exception:
-        _jobs().pop(key, None)
-        raise
     _jobs().pop(key, None)
-    return result
+    return job.future.result()
 
 
 @st.fragment(run_every=0.25)

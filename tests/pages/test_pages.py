@@ -14,6 +14,7 @@ from core.checkpoint import load_checkpoint
 from core.predict import predict_with
 from core.records import Image, Refused, Review, Study, full_range_window, study_id
 from db import audit, engine, models, predictions, reviews, studies, users
+from pages.ui import imports
 from pages.ui.identity import require_lead
 from tests.pages.conftest import register
 from tests.pages.serving import ROOT
@@ -257,6 +258,14 @@ def test_upload_stores_once_and_says_the_second_time_that_it_is_there(store):
     assert "0 stored, 1 already there, 0 refused" in said(again)
     with engine.read() as session:
         assert studies.count_studies(session) == 1
+
+
+def test_an_import_that_ends_while_its_progress_is_drawn_is_listed_by_the_run_that_follows(store, monkeypatch):
+    """It must not be forgotten before somebody has seen what became of the files."""
+    add_person()
+    monkeypatch.setattr(imports, "_SHORT", 0.0)
+    monkeypatch.setattr(imports, "_progress", lambda user, found: found.future.result(30))
+    assert "1 stored, 0 refused" in said(upload("breast-mri", lesion_dot_png=png()).run())
 
 
 def huge_png():

@@ -10,6 +10,7 @@ from playwright.sync_api import TimeoutError
 
 from db import engine, studies
 from tests.core.reading.samples import picture, zipped
+from tests.pages.conftest import WAIT
 
 pytestmark = pytest.mark.browser
 FILES = 60
@@ -104,7 +105,7 @@ def test_a_closed_tab_does_not_end_an_import(visit, tmp_path):
     page.close()
     assert stored() - before < MANY
     second.goto(f"{eve.url}/upload")
-    second.wait_for_selector(f"text=/{MANY} stored, 0 refused/")
+    second.wait_for_selector(f"text=/{MANY} stored, 0 refused/", timeout=4 * WAIT)
     assert stored() - before == MANY
 
 
