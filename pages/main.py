@@ -14,6 +14,7 @@ _STYLE = """<style>
 [data-testid=stMainBlockContainer] {padding: 4.2rem 1.25rem 1rem; max-width: 120rem}
 [data-testid=stProgress] p {font-size: .82rem; margin-bottom: -.3rem}
 [data-testid=stToastContainer] {top: auto !important; bottom: 1rem; right: auto; left: 1.25rem}
+[data-testid=stToast] {width: max(11rem, 17vw); min-width: 0}
 </style>"""
 
 
