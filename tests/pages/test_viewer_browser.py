@@ -333,9 +333,10 @@ def test_film_keeps_its_own_time(screen):
     lengths = {"0": [], "1": []}
     for one, after in itertools.pairwise(seen):
         lengths[one["frame"]].append(after["at"] - one["at"])
-    # A busy machine shows single frames late, which lengthens one and shortens the next.
+    # A busy machine shows a frame late, which shortens what is seen of it: single ones have some room, most have none.
     assert np.median(lengths["1"]) >= 380
-    assert np.median(lengths["0"]) < 380
+    assert min(lengths["1"]) >= 350
+    assert max(lengths["0"]) < 380
 
 
 def test_array_corners_land_in_the_corners_and_invert_turns_grey_over(screen):
