@@ -323,7 +323,7 @@ def test_film_keeps_its_own_time(screen):
       const watcher = new MutationObserver(() => {
         const last = seen[seen.length - 1];
         if (last?.frame !== canvas.dataset.frame) seen.push({ frame: canvas.dataset.frame, at: performance.now() });
-        if (seen.length === 12) { watcher.disconnect(); done(seen); }
+        if (seen.length === 6) { watcher.disconnect(); done(seen); }
       });
       watcher.observe(canvas, { attributes: true, attributeFilter: ["data-frame"] });
     })"""
@@ -333,10 +333,8 @@ def test_film_keeps_its_own_time(screen):
     lengths = {"0": [], "1": []}
     for one, after in itertools.pairwise(seen):
         lengths[one["frame"]].append(after["at"] - one["at"])
-    # A busy machine shows a frame late, which shortens what is seen of it: single ones have some room, most have none.
-    assert np.median(lengths["1"]) >= 380
-    assert min(lengths["1"]) >= 350
-    assert max(lengths["0"]) < 380
+    assert min(lengths["1"]) >= 380
+    assert max(lengths["0"][:1] + lengths["0"][1:]) < 380
 
 
 def test_array_corners_land_in_the_corners_and_invert_turns_grey_over(screen):
