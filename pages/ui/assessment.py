@@ -27,7 +27,10 @@ def show(case: Case, prediction_id: int | None, heatmap_shown: bool, after_save:
             if case.washout:
                 return
             start = messages.guarded(correct)
-            st.button("Correct this reading", icon=":material/edit:", on_click=start, args=(case,), width="stretch")
+            st.button(
+                "Correct this reading", icon=":material/edit:", on_click=start, args=(case,), width="stretch",
+                key=case.key("correct"),
+            )  # fmt: skip
             return
         _class_buttons(case)
         if case.place is not None and case.task.positive:

@@ -172,3 +172,24 @@ def test_another_person_signing_in_ends_what_the_first_has_open(version, visit):
     lou.page.keyboard.press("Control+Enter")
     lou.text("not signed in any more")
     assert saved("Lou", number, cases[0]) == []
+
+
+def test_keys_before_the_form_is_there_wait_for_it(version, visit):
+    """The picture of a page that is opened stands before the buttons beside it: class and likelihood are not lost."""
+    number, cases = aided_study(version, "Nia")
+    nia = visit("Nia")
+    held = []
+    nia.page.route("**/static/js/Button.*.js", lambda route: held.append(route))  # the browser's code for the buttons
+    nia.page.goto(f"{nia.url}/review?reader_study={number}")
+    nia.page.wait_for_selector("canvas[data-shown*='pixels/']")
+    nia.page.keyboard.press("2")
+    nia.page.keyboard.press("l")
+    nia.page.keyboard.type("85")
+    nia.page.wait_for_timeout(500)
+    assert held, "the buttons were not there yet"
+    for route in held:
+        route.continue_()
+    nia.page.wait_for_function("document.activeElement?.value === '85'")
+    nia.page.keyboard.press("Tab")
+    draft = draft_when("Nia", number, cases[0], likelihood=85)
+    assert (draft.get("label"), draft.get("likelihood")) == ("malignant", 85)

@@ -42,6 +42,7 @@ _SCRIPTS = (
     "looking.js",
     "controls.js",
     "saving.js",
+    "arriving.js",
     "typing.js",
     "page_keys.js",
     "attention.js",

@@ -4,8 +4,7 @@
 function handOnSaveKey(event) {
   if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || !event.isTrusted) return;
   if (!event.target.closest?.("[role=radio]")) return;
-  event.stopImmediatePropagation();
-  event.preventDefault();
+  take(event);
   event.target.blur();
   const { key, code, ctrlKey, metaKey } = event;
   document.body.dispatchEvent(new KeyboardEvent("keydown", { key, code, ctrlKey, metaKey, bubbles: true, cancelable: true }));
@@ -39,8 +38,7 @@ function chooseInForm(event) {
 function formKey(event) {
   if (event.ctrlKey || event.altKey || event.metaKey || !event.isTrusted || belongsElsewhere(event)) return;
   if (!chooseInForm(event)) return;
-  event.stopImmediatePropagation();
-  event.preventDefault();
+  take(event);
 }
 
 if (!window.tumortraceSaveKey) {

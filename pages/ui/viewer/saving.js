@@ -22,20 +22,30 @@ function isSaveKey(event) {
   return event.key === "Enter" && (event.ctrlKey || event.metaKey);
 }
 
-function beginSaving() {
-  const button = document.querySelector(SAVE_BUTTON);
-  if (!button || button.disabled) return;
+function pageRuns() {
+  return document.querySelector("[data-testid=stApp]")?.dataset.testScriptState === "running";
+}
+
+/** What says that keys wait or were dropped; not on the page yet. */
+function statusLabel() {
   const label = document.createElement("div");
   label.className = "tumortrace-saving";
   label.role = "status";
   label.style.cssText = "position:fixed;right:1.5rem;bottom:1.2rem;z-index:1000;padding:.35rem .9rem;border-radius:6px;background:#2f81f7;color:#fff";
-  saving = { form: formShown(), keys: [], answered: false, quiet: Date.now(), label, begun: Date.now(), timer: setInterval(watchSave, LOOK_MS) };
+  return label;
+}
+
+function beginSaving() {
+  const button = document.querySelector(SAVE_BUTTON);
+  if (!button || button.disabled) return;
+  const now = Date.now();
+  saving = { form: formShown(), keys: [], answered: false, quiet: now, label: statusLabel(), begun: now, timer: setInterval(watchSave, LOOK_MS) };
 }
 
 function watchSave() {
   const form = formShown();
   const now = Date.now();
-  const runs = document.querySelector("[data-testid=stApp]")?.dataset.testScriptState === "running";
+  const runs = pageRuns();
   // Its button may be drawn before its other fields, which would not take their keys yet: wait for the whole page.
   if (form && form !== saving.form && !runs) return endSaving(true);
   if (runs) Object.assign(saving, { answered: true, quiet: now });
@@ -53,19 +63,21 @@ function endSaving(arrived) {
   clearInterval(timer);
   label.remove();
   saving = null;
-  if (!arrived && keys.length) {
-    const count = keys.length === 1 ? "1 key" : `${keys.length} keys`;
-    const were = keys.length === 1 ? "was" : "were";
-    label.textContent = formShown() === form
-      ? `Not saved; ${count} typed meanwhile ${were} dropped` // refused: the same case is still there
-      : `${count} ${were} typed for the next case and dropped`;
-    document.body.append(label);
-    setTimeout(() => label.remove(), DROPPED_MS);
-  }
-  if (!arrived) return;
+  if (!arrived) return tellDropped(label, keys.length, formShown() === form); // refused: the same case is still there
   const focused = document.activeElement;
   if (focused?.closest(FORM)) focused.blur(); // the cursor of the last case
   keys.forEach(giveKey);
+}
+
+function tellDropped(label, dropped, refused) {
+  if (!dropped) return;
+  const count = dropped === 1 ? "1 key" : `${dropped} keys`;
+  const were = dropped === 1 ? "was" : "were";
+  label.textContent = refused
+    ? `Not saved; ${count} typed meanwhile ${were} dropped`
+    : `${count} ${were} typed for the next case and dropped`;
+  document.body.append(label);
+  setTimeout(() => label.remove(), DROPPED_MS);
 }
 
 function giveKey(key) {
@@ -78,8 +90,15 @@ function giveKey(key) {
   else if (["Tab", "Enter", "Escape"].includes(key.key)) focused.blur();
 }
 
+/** Nobody else gets it. */
+function take(event) {
+  event.stopImmediatePropagation();
+  event.preventDefault();
+}
+
 function holdKey(event) {
   if (!event.isTrusted) return;
+  if (arriving && waitsForForm(event)) return keepForForm(event);
   if (!saving) {
     if (isSaveKey(event) && !event.repeat) beginSaving();
     return;
@@ -87,16 +106,13 @@ function holdKey(event) {
   const plain = !event.ctrlKey && !event.altKey && !event.metaKey;
   if (plain && /^F\d+$/.test(event.key)) return; // the browser's own
   if (!plain && !isSaveKey(event) && !event.altKey) return;
-  event.stopImmediatePropagation();
-  event.preventDefault();
+  take(event);
   const { key, code, shiftKey } = event;
   if (plain && key !== "Shift") saving.keys.push({ key, code, shiftKey });
 }
 
 function holdClick(event) {
   if (!event.isTrusted) return;
-  if (saving && event.target.closest?.(FORM)) {
-    event.stopImmediatePropagation();
-    event.preventDefault();
-  } else if (!saving && event.target.closest?.(SAVE_BUTTON)) beginSaving();
+  if ((saving || othersForm()) && event.target.closest?.(FORM)) take(event);
+  else if (!saving && event.target.closest?.(SAVE_BUTTON)) beginSaving();
 }

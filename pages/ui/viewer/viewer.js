@@ -72,6 +72,7 @@ class Viewer {
     this.showAsked(component.data);
     this.takeRegions(component.data, arrives);
     if (arrives) this.attention.again();
+    if (arrives && component.data.wants_attention) beginArrival(view_key);
     const first = hanging.find((images) => images.length)?.[0] ?? 0;
     this.state.frame = Math.min(this.state.frame ?? first, this.frames.length - 1);
     if (this.wanted !== this.asked()) this.show(this.state.frame);
