@@ -102,6 +102,7 @@ def begin(reader):
     """From the reader's list into the case whose turn it is."""
     reader.go("Reader studies")
     reader.page.wait_for_selector("button:has-text('reading')")
+    reader.settle()
     reader.page.keyboard.press("n")
 
 

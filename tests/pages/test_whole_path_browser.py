@@ -50,7 +50,8 @@ def test_a_study_is_uploaded_read_blind_read_again_and_stands_on_the_agreement_p
         study_id = studies.next_unread(session, studies.WorklistQuery(reviewer="Anna"))
 
     anna.go("Worklist")
-    page.wait_for_selector("h1:has-text('Worklist')")
+    page.wait_for_selector("button:has-text('Read next unread')")
+    anna.settle()
     page.keyboard.press("n")
     anna.text("Blind reading: model hidden")
     page.wait_for_selector("canvas[data-shown*='pixels/']")
@@ -127,6 +128,7 @@ def test_no_byte_of_a_planted_score_arrives_before_a_reader_commits(version, pha
 
     cleo.go("Reader studies")
     page.wait_for_selector("button:has-text('Begin reading')")
+    cleo.settle()
     page.keyboard.press("n")
     cleo.text("Case 1 of 2")
     page.wait_for_selector("canvas[data-shown*='pixels/']")
