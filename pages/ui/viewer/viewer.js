@@ -6,6 +6,7 @@ const KEPT = new Map(); // view_key -> how the reviewer left that case; lives as
 const PREFERENCES = { opacity: 0.5, threshold: 0.2, colours: "viridis" }; // the reviewer's taste: kept from case to case
 const VIEWERS = new WeakMap(); // parent element -> Viewer; Streamlit calls the module again on every rerun
 const CINE_MS = 100;
+const SCREEN_MS = 17; // a screen of 60 Hz
 let activeViewer = null; // keys go to the viewer last pointed at
 let lastSerial = 0;
 
@@ -296,10 +297,17 @@ class Viewer {
     }
     const turn = (this.playing = {}); // a second press, another case or an error takes it away
     while (this.playing === turn) {
-      const due = performance.now() + (this.frames[this.state.frame].time_ms ?? CINE_MS);
+      const due = (await this.drawn()) + (this.frames[this.state.frame].time_ms ?? CINE_MS);
       await new Promise((resolve) => setTimeout(resolve, Math.max(4, due - performance.now())));
       if (this.playing === turn) await this.show(this.nextOfFilm());
     }
+  }
+
+  /** Since when the frame counts as shown: now, or since it was drawn where a busy browser did so later than the screen's next picture. */
+  async drawn() {
+    const asked = performance.now();
+    await new Promise(requestAnimationFrame);
+    return Math.max(asked, performance.now() - SCREEN_MS);
   }
 
   nextOfFilm() {
