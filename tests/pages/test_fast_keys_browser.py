@@ -193,3 +193,27 @@ def test_keys_before_the_form_is_there_wait_for_it(version, visit):
     nia.page.keyboard.press("Tab")
     draft = draft_when("Nia", number, cases[0], likelihood=85)
     assert (draft.get("label"), draft.get("likelihood")) == ("malignant", 85)
+
+
+def test_keys_before_the_form_are_dropped_with_a_word_by_a_step_to_another_case(version, visit):
+    """Meant for the case that was left: neither case gets them, and the page says so."""
+    cases, oli = add_studies(2), visit("Oli")
+    oli.page.goto(f"{oli.url}/review?study={cases[0]}")
+    oli.page.wait_for_selector("[class*='st-key-flag'] button")
+    oli.settle()
+    held = []
+    oli.page.route("**/static/js/Slider.*.js", lambda route: held.append(route))
+    oli.page.reload()
+    oli.page.wait_for_selector("[class*='st-key-flag'] button")
+    oli.page.wait_for_selector("canvas[data-shown*='pixels/']")
+    oli.page.keyboard.press("2")
+    oli.page.wait_for_timeout(500)
+    assert held, "the form was not there yet"
+    oli.page.keyboard.press("Alt+ArrowRight")
+    oli.text("1 key was typed for the next case and dropped")
+    for route in held:
+        route.continue_()
+    oli.page.wait_for_selector("[class*='st-key-confidence'] input")
+    oli.settle()
+    with engine.read() as session:
+        assert not [case for case in cases if (drafts.get_draft(session, case, "Oli") or {}).get("label")]

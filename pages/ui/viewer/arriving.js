@@ -5,9 +5,7 @@
 let arriving = null; // { view, keys, ready, quiet (since when), label, begun, timer } until the open case's form is there
 
 function beginArrival(viewKey) {
-  clearInterval(arriving?.timer);
-  arriving?.label.remove();
-  arriving = null;
+  if (arriving) endArrival(false); // gone on before its form was there
   if (saving) return; // its keys wait for the same form
   const now = Date.now();
   arriving = { view: viewKey, keys: [], ready: false, quiet: now, label: statusLabel(), begun: now, timer: setInterval(watchArrival, LOOK_MS) };
