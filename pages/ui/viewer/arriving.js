@@ -17,14 +17,14 @@ function formBelongs() {
   return ["save", "correct"].some((name) => document.querySelector(`${FORM} .st-key-${name}${scope} button`));
 }
 
-/** Whether the form on the page is still another case's, or a key for this one waits. */
-function othersForm() {
+/** Whether what is done to the form now would be done too soon: it is still another case's, or a key for it waits. */
+function tooSoon() {
   return arriving && (arriving.keys.length > 0 || !formBelongs());
 }
 
 /** Keys of the form; after L those of a number too. */
 function waitsForForm(event) {
-  if (isSaveKey(event)) return othersForm();
+  if (isSaveKey(event)) return tooSoon();
   if (event.ctrlKey || event.altKey || event.metaKey || belongsElsewhere(event)) return false;
   const numbered = arriving.keys.some(({ code }) => code === "KeyL");
   return /^(Digit|Numpad)\d$/.test(event.code) || event.code === "KeyL" || (numbered && ["Backspace", "Tab"].includes(event.key));
@@ -57,5 +57,5 @@ function endArrival(arrived) {
   label.remove();
   arriving = null;
   if (arrived) keys.forEach(giveKey);
-  else tellDropped(label, keys.length, false);
+  else tellDropped(label, keys.length, (count, were) => `${count} ${were} typed before the form was there and dropped`);
 }

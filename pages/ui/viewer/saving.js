@@ -63,19 +63,21 @@ function endSaving(arrived) {
   clearInterval(timer);
   label.remove();
   saving = null;
-  if (!arrived) return tellDropped(label, keys.length, formShown() === form); // refused: the same case is still there
+  if (!arrived) {
+    const refused = formShown() === form; // the same case is still there
+    return tellDropped(label, keys.length, refused
+      ? (count, were) => `Not saved; ${count} typed meanwhile ${were} dropped`
+      : (count, were) => `${count} ${were} typed for the next case and dropped`);
+  }
   const focused = document.activeElement;
   if (focused?.closest(FORM)) focused.blur(); // the cursor of the last case
   keys.forEach(giveKey);
 }
 
-function tellDropped(label, dropped, refused) {
+/** `sentence(keys, were)` says of how many keys what became of them. */
+function tellDropped(label, dropped, sentence) {
   if (!dropped) return;
-  const count = dropped === 1 ? "1 key" : `${dropped} keys`;
-  const were = dropped === 1 ? "was" : "were";
-  label.textContent = refused
-    ? `Not saved; ${count} typed meanwhile ${were} dropped`
-    : `${count} ${were} typed for the next case and dropped`;
+  label.textContent = dropped === 1 ? sentence("1 key", "was") : sentence(`${dropped} keys`, "were");
   document.body.append(label);
   setTimeout(() => label.remove(), DROPPED_MS);
 }
@@ -113,6 +115,6 @@ function holdKey(event) {
 
 function holdClick(event) {
   if (!event.isTrusted) return;
-  if ((saving || othersForm()) && event.target.closest?.(FORM)) take(event);
+  if ((saving || tooSoon()) && event.target.closest?.(FORM)) take(event);
   else if (!saving && event.target.closest?.(SAVE_BUTTON)) beginSaving();
 }
